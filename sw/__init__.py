@@ -1,0 +1,1 @@
+"""Software: formats, the network contract, the golden model, training, the front door."""

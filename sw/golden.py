@@ -1,0 +1,246 @@
+"""The integer golden model: it *defines* the result that training and hardware must equal.
+
+Plain numpy, vectorised over the batch, one timestep after the other. ``docs/arithmetic.md``
+states the same step in prose.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+import numpy.typing as npt
+
+from .formats import IntArray
+from .network import LIF, Dense, Input, Join, Network, NetworkError, Node, Readout
+
+QUANTITIES: Mapping[type, tuple[str, ...]] = {
+    Input: ("spike",),
+    Dense: ("current",),
+    LIF: ("current", "membrane", "spike"),
+    Join: ("value",),
+    Readout: ("score",),
+}
+"""What can be probed of each kind of node."""
+
+Probe = tuple[str, str]
+"""Node name and quantity, such as ``("lif1", "membrane")``."""
+
+
+@dataclass(frozen=True, eq=False)
+class Trace:
+    """What a run of the golden model saw.
+
+    ``scores`` are ``[B, classes]`` raw integers, ``classes`` are ``[B]``; ``probes`` maps (node,
+    quantity) to ``[T, B, n]``; ``saturations`` counts clipped values by node.
+    """
+
+    scores: IntArray
+    classes: IntArray
+    probes: dict[Probe, IntArray]
+    saturations: dict[str, int]
+
+    def __getitem__(self, probe: Probe) -> IntArray:
+        return self.probes[probe]
+
+
+def all_probes(network: Network) -> tuple[Probe, ...]:
+    """Every quantity of every node."""
+    return tuple((node.name, what) for node in network.order for what in QUANTITIES[type(node)])
+
+
+@dataclass
+class _State:
+    """What one node carries from a timestep to the next."""
+
+    membrane: IntArray
+    fired: npt.NDArray[np.bool_]
+    spike: IntArray
+
+
+@dataclass
+class _Run:
+    network: Network
+    batch: int
+    states: dict[str, _State] = field(default_factory=dict)
+    scores: IntArray | None = None
+    saturations: dict[str, int] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        for node in self.network.nodes_of(LIF):
+            zero = np.zeros((self.batch, node.size), np.int64)
+            self.states[node.name] = _State(zero, zero.astype(bool), zero)
+            self.saturations[node.name] = 0
+        for node in self.network.nodes_of(Join):
+            self.saturations[node.name] = 0
+
+
+def run(network: Network, samples: npt.ArrayLike, probes: Collection[Probe] | None = ()) -> Trace:
+    """Run ``samples`` (``[T, B, inputs]`` integers) through ``network``.
+
+    ``probes`` names what to record; ``None`` records everything. Raises :class:`NetworkError`
+    if the samples do not fit the network's input.
+    """
+    data = checked_samples(network, samples)
+    wanted = set(all_probes(network) if probes is None else probes)
+    if unknown := wanted - set(all_probes(network)):
+        node, what = min(unknown)
+        raise NetworkError(f"probe {node}.{what} does not exist in this network")
+    state = _Run(network, data.shape[1])
+    recorded: dict[Probe, list[IntArray]] = {probe: [] for probe in wanted}
+    for step in data:
+        for probe, value in _step(state, step).items():
+            if probe in wanted:
+                recorded[probe].append(value)
+    scores = state.scores
+    assert scores is not None  # data holds at least one timestep
+    return Trace(
+        scores,
+        np.argmax(scores, axis=1).astype(np.int64),
+        {probe: np.stack(values) for probe, values in recorded.items()},
+        state.saturations,
+    )
+
+
+def checked_samples(network: Network, samples: npt.ArrayLike) -> IntArray:
+    """``samples`` as int64 ``[T, B, inputs]``, or an error that says why they do not fit."""
+    data = np.asarray(samples)
+    node = network.input
+    if data.ndim != 3 or data.shape[2] != node.size or 0 in data.shape:
+        raise NetworkError(
+            f"samples have shape {list(data.shape)}, must be [T, B, {node.size}] and not empty"
+        )
+    if data.dtype.kind not in "iub":
+        raise NetworkError(f"samples are {data.dtype}, must be integers")
+    if data.shape[0] > network.max_steps:
+        raise NetworkError(
+            f"samples have {data.shape[0]} timesteps, must have at most {network.max_steps}"
+        )
+    if not node.format.contains(data):
+        raise NetworkError(
+            f"samples span {data.min()} to {data.max()}, must fit the input's {node.format}"
+        )
+    return data.astype(np.int64)
+
+
+def _step(run: _Run, data: IntArray) -> dict[Probe, IntArray]:
+    network = run.network
+    out: dict[str, IntArray] = {}
+    seen: dict[Probe, IntArray] = {}
+    previous = {name: state.spike for name, state in run.states.items()}
+
+    def arriving(node: Node, port: str) -> list[tuple[IntArray, int]]:
+        """The operands of a port and their binary points."""
+        return [
+            (
+                previous[edge.source] if edge.delay else out[edge.source],
+                network.values[edge.source].format.frac,
+            )
+            for edge in network.incoming(node.name, port)
+        ]
+
+    for node in network.order:
+        name = node.name
+        if isinstance(node, Input):
+            out[name] = seen[name, "spike"] = data
+        elif isinstance(node, Dense):
+            ((spikes, _),) = arriving(node, "input")
+            out[name] = seen[name, "current"] = dense_step(node, spikes)
+        elif isinstance(node, Join):
+            ((branch, branch_frac),) = arriving(node, "branch")
+            ((shortcut, shortcut_frac),) = arriving(node, "shortcut")
+            value, clipped = join_step(node, branch, branch_frac, shortcut, shortcut_frac)
+            run.saturations[name] += clipped
+            out[name] = seen[name, "value"] = value
+        elif isinstance(node, LIF):
+            current = np.zeros((run.batch, node.size), np.int64)
+            for value, frac in arriving(node, "input"):
+                current = current + (value << (node.membrane.frac - frac))
+            out[name] = _lif(run, node, current)
+            seen[name, "current"] = current
+            seen[name, "membrane"] = run.states[name].membrane
+            seen[name, "spike"] = out[name]
+        else:
+            (edge,) = network.incoming(name, "input")
+            source = run.states[edge.source].membrane if node.reads_membrane else out[edge.source]
+            if edge.delay:
+                source = previous[edge.source]
+            run.scores = readout_step(node, run.scores, source)
+            seen[name, "score"] = run.scores
+    return seen
+
+
+def dense_step(node: Dense, spikes: IntArray) -> IntArray:
+    """``[B, inputs]`` spikes to ``[B, n]`` currents, exact."""
+    # float64 is exact below 2**53 and runs on BLAS; the bound is on every partial sum.
+    bound = int(np.abs(node.weight).sum(axis=1).max()) * int(np.abs(spikes).max(initial=0))
+    if bound < 1 << 53:
+        current = (spikes.astype(np.float64) @ node.weight.T.astype(np.float64)).astype(np.int64)
+    else:
+        current = spikes @ node.weight.T
+    return current if node.bias is None else current + node.bias
+
+
+def join_step(
+    node: Join, branch: IntArray, branch_frac: int, shortcut: IntArray, shortcut_frac: int
+) -> tuple[IntArray, int]:
+    """The join of two ``[B, n]`` operands, and how many values a declared format clipped."""
+    if node.op == "add":
+        frac = max(branch_frac, shortcut_frac)
+        value = (branch << (frac - branch_frac)) + (shortcut << (frac - shortcut_frac))
+    elif node.op == "and":
+        frac = branch_frac + shortcut_frac
+        value = branch * shortcut
+    elif node.op == "iand":
+        frac = shortcut_frac
+        value = np.where(branch != 0, 0, shortcut)
+    else:
+        frac = 0
+        value = np.minimum(branch + shortcut, 1)
+    if node.format is None:
+        return value, 0
+    return node.format.saturate(value >> (frac - node.format.frac))
+
+
+def _lif(run: _Run, node: LIF, current: IntArray) -> IntArray:
+    state = run.states[node.name]
+    membrane, fired, value, clipped = lif_step(node, state.membrane, state.fired, current)
+    run.saturations[node.name] += clipped
+    spike = fired.astype(np.int64)
+    if node.inhibition:
+        winner = np.argmax(value - node.threshold, axis=1)
+        spike = spike * (np.arange(node.size) == winner[:, None])
+    run.states[node.name] = _State(membrane, fired, spike)
+    return spike
+
+
+def lif_step(
+    node: LIF, membrane: IntArray, fired: npt.NDArray[np.bool_], current: IntArray
+) -> tuple[IntArray, npt.NDArray[np.bool_], IntArray, int]:
+    """One LIF step: new membrane ``u``, fire ``f``, saturated ``v``, and the clipped count."""
+    leaked = (node.leak * membrane) >> node.leak_shift
+    if not node.reset_delay or node.reset == "none":
+        value = leaked + current
+    elif node.reset == "subtract":
+        value = leaked + current - fired * node.threshold
+    elif node.keep_input:
+        value = np.where(fired, 0, leaked) + current
+    else:
+        value = np.where(fired, 0, leaked + current)
+    value, clipped = node.membrane.saturate(value)
+    fire = value > node.threshold if node.strict else value >= node.threshold
+    if node.reset_delay or node.reset == "none":
+        return value, fire, value, clipped
+    if node.reset == "subtract":
+        return value - fire * node.threshold, fire, value, clipped
+    return np.where(fire, 0, value), fire, value, clipped
+
+
+def readout_step(node: Readout, scores: IntArray | None, source: IntArray) -> IntArray:
+    """The scores after one more timestep; ``scores`` is None before the first."""
+    if scores is None or node.kind == "last_membrane":
+        return source.copy()
+    if node.kind == "max_membrane":
+        return np.maximum(scores, source)
+    return scores + source
