@@ -1,1 +1,53 @@
+"""PyTorch layers for residual spiking networks: neurons, blocks, encoders, readouts, networks.
 
+Everything runs on [T, B, ...] (time, batch, neurons) unless it says otherwise.
+"""
+
+from .batchnorm import BatchNormOverTime
+from .blocks import DeepSNNStack, MembraneShortcutBlock, PlainBlock, SEWBlock
+from .encoders import DirectEncoder, RateEncoder
+from .errors import LayerError
+from .join import SpikeAnd, SpikeIAnd, SpikeOr
+from .lif import LIF, LIFState
+from .networks import FeedForwardSNN, ResidualSNN, build_snn, lif_neuron, rate_decode
+from .readout import LastMembrane, MaxMembrane, SpikeCount, SpikeRate, SumCurrent
+from .surrogate import (
+    Surrogate,
+    atan,
+    fast_sigmoid,
+    scaled_fast_sigmoid,
+    sigmoid,
+    surrogate_gradient,
+)
+
+__all__ = [
+    "LIF",
+    "BatchNormOverTime",
+    "DeepSNNStack",
+    "DirectEncoder",
+    "FeedForwardSNN",
+    "LIFState",
+    "LastMembrane",
+    "LayerError",
+    "MaxMembrane",
+    "MembraneShortcutBlock",
+    "PlainBlock",
+    "RateEncoder",
+    "ResidualSNN",
+    "SEWBlock",
+    "SpikeAnd",
+    "SpikeCount",
+    "SpikeIAnd",
+    "SpikeOr",
+    "SpikeRate",
+    "SumCurrent",
+    "Surrogate",
+    "atan",
+    "build_snn",
+    "fast_sigmoid",
+    "lif_neuron",
+    "rate_decode",
+    "scaled_fast_sigmoid",
+    "sigmoid",
+    "surrogate_gradient",
+]
