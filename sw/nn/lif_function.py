@@ -95,7 +95,7 @@ class _LIFOverTime(torch.autograd.Function):
 
     @staticmethod
     @once_differentiable
-    def backward(
+    def backward(  # pyright: ignore[reportIncompatibleMethodOverride]
         ctx: Any, *grad_outputs: Tensor | None
     ) -> tuple[Tensor | None, Tensor | None, Tensor | None, None]:
         grad_spikes, grad_membrane = grad_outputs
