@@ -1,0 +1,357 @@
+"""The dataflow engine: one component per node, all at work on successive timesteps.
+
+Every edge of the network becomes a stream, or building fails: no edge is ever dropped.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from amaranth.hdl import Const, Module, Signal, Value
+from amaranth.lib import wiring
+from amaranth.lib.wiring import In, Out
+
+from ..sw.formats import SPIKE, Format
+from ..sw.network import LIF, Dense, Edge, Input, Readout, Values
+from ..sw.network import Join as JoinNode
+from .buffers import StepBuffer
+from .events import EventDecoder, EventEncoder
+from .folding import Plan
+from .inhibition import Inhibition
+from .joins import Join, JoinKind, JoinLayout
+from .lif import lif_array, lif_config
+from .readout import Readout as ReadoutUnit
+from .readout import ReadoutKind, result_stream
+from .streams import current_stream, Fork, spike_stream, shape_of
+from .synapse import Synapse
+from .weights import WeightMemory
+
+
+@dataclass(frozen=True)
+class Probe:
+    """Where a node's quantity can be seen: ``probe_*`` signals of one Verilog module."""
+
+    node: str
+    quantity: str
+    module: tuple[str, ...]
+    valid: str
+    data: str
+    lanes: int
+    words: int
+    format: Format
+
+
+class Dataflow(wiring.Component):
+    """``plan.network`` as hardware.
+
+    Members
+    -------
+    events: the input's spikes.
+    results: class scores and class of each sample.
+    saturated: how many values were clipped, a count per cycle, some cycles late.
+    """
+
+    def __init__(self, plan: Plan) -> None:
+        self.plan = plan
+        self.network = plan.network
+        self.probes: list[Probe] = []
+        """Filled by elaboration."""
+        self.units: dict[str, wiring.Component] = {}
+        """The component of each node, by elaboration."""
+        node, readout = self.network.input, self.network.readout
+        clippers = [n for n in self.network.nodes if isinstance(n, LIF | JoinNode)]
+        most = sum(self.plan.neuron_lanes[n.name] for n in clippers)
+        super().__init__(
+            {
+                "events": In(spike_stream(node.size, shape_of(node.format))),
+                "results": Out(
+                    result_stream(shape_of(self.network.scores.format), readout.size)
+                ),
+                "saturated": Out(range(most + 1)),
+            }
+        )
+
+    def elaborate(self, platform: object) -> Module:
+        self.probes.clear()
+        self.units.clear()
+        return _Build(self).module
+
+
+class _Build:
+    """One elaboration: a component for each node, and streams for the edges that leave it."""
+
+    def __init__(self, engine: Dataflow) -> None:
+        self.engine = engine
+        self.plan = engine.plan
+        self.network = engine.network
+        self.module = Module()
+        self.saturated: list[Value] = []
+        self.arriving: dict[Edge, Any] = {}
+        """For each edge, the stream that its target reads."""
+        build: dict[type, Callable[[Any], None]] = {
+            Input: self.input,
+            Dense: self.dense,
+            JoinNode: self.join,
+            LIF: self.lif,
+            Readout: self.readout,
+        }
+        for node in self.network.order:
+            build[type(node)](node)
+        self.module.d.comb += engine.saturated.eq(tree_sum(self.module, self.saturated))
+
+    # Nodes
+
+    def input(self, node: Input) -> None:
+        self.leave(node.name, self.edges_from(node.name), wiring.flipped(self.engine.events))
+
+    def dense(self, node: Dense) -> None:
+        (source,) = self.network.operands(node)["input"]
+        fold = self.plan.folds[node.name]
+        weight = shape_of(node.weight_format)
+        bias = (0,) * node.size if node.bias is None else tuple(int(b) for b in node.bias)
+        synapse = Synapse(
+            node.inputs,
+            node.size,
+            lanes=fold.lanes,
+            out_lanes=fold.neuron_lanes,
+            spike=shape_of(source.format),
+            weight=weight,
+            current=shape_of(self.network.values[node.name].format),
+            bias=bias,
+        )
+        memory = WeightMemory(node.weight.tolist(), fold.lanes, weight)
+        self.module.submodules[node.name] = self.engine.units[node.name] = synapse
+        self.module.submodules[f"{node.name}_weights"] = memory
+        wiring.connect(self.module, synapse.rows, memory.port)
+        wiring.connect(self.module, self.operand(node.name, "input"), synapse.spikes)
+        self.probe(node, "current", synapse.currents, self.network.values[node.name].format)
+        self.leave(node.name, self.edges_from(node.name), synapse.currents)
+
+    def join(self, node: JoinNode) -> None:
+        operands = self.network.operands(node)
+        (branch,), (shortcut,) = operands["branch"], operands["shortcut"]
+        exact = node.exact(operands).format
+        join = self.add_join(
+            node.name,
+            JoinKind[node.op.upper()],
+            (self.operand(node.name, "branch"), branch),
+            (self.operand(node.name, "shortcut"), shortcut),
+            exact if node.format is None else node.format,
+            exact.frac,
+        )
+        self.probe(node, "value", join.output, join.layout.result)
+        self.leave(node.name, self.edges_from(node.name), join.output)
+
+    def lif(self, node: LIF) -> None:
+        current, values = self.total(node)
+        align = node.membrane.frac - values.format.frac
+        array = lif_array(node, self.plan.neuron_lanes[node.name], shape_of(values.format), align)
+        self.module.submodules[node.name] = self.engine.units[node.name] = array
+        wiring.connect(self.module, current, array.currents)
+        self.module.d.comb += array.config.eq(lif_config(node))
+        self.saturated.append(array.saturated)
+        if len(self.network.incoming(node.name, "input")) > 1:
+            form = Format(values.format.width + align, node.membrane.frac, values.format.signed)
+            self.probe(node, "current", current, form, lambda value: value << align)
+        self.probe(node, "membrane", array.spikes, node.membrane, lambda value: value.membrane)
+
+        edges = self.edges_from(node.name)
+        membranes = [edge for edge in edges if self.reads_membrane(edge)]
+        spikes = [edge for edge in edges if not self.reads_membrane(edge)]
+        branches = self.fork(f"{node.name}_fork", array.spikes, len(membranes) + bool(spikes))
+        for edge, branch in zip(membranes, branches, strict=False):
+            self.leave(node.name, [edge], self.select(branch, "membrane"))
+        if spikes:
+            output = self.select(branches[-1], "spike")
+            if node.inhibition:
+                output = self.inhibit(node, branches[-1])
+            self.probe(node, "spike", output, SPIKE)
+            self.leave(f"{node.name}_spike", spikes, output)
+
+    def inhibit(self, node: LIF, source: Any) -> Any:
+        unit = Inhibition(node.size, self.plan.neuron_lanes[node.name], source.payload.values[0].shape())
+        self.module.submodules[f"{node.name}_inhibition"] = unit
+        wiring.connect(self.module, source, unit.input)
+        return unit.output
+
+    def readout(self, node: Readout) -> None:
+        values, operand = self.total(node)
+        unit = ReadoutUnit(
+            node.size, shape_of(operand.format), shape_of(self.network.scores.format)
+        )
+        self.module.submodules[node.name] = self.engine.units[node.name] = unit
+        wiring.connect(self.module, values, unit.values)
+        kinds = {"last_membrane": ReadoutKind.LAST, "max_membrane": ReadoutKind.MAX}
+        self.module.d.comb += unit.kind.eq(kinds.get(node.kind, ReadoutKind.SUM))
+        wiring.connect(self.module, unit.results, wiring.flipped(self.engine.results))
+        self.engine.probes.append(
+            Probe(
+                node.name,
+                "score",
+                (node.name,),
+                "probe_score_valid",
+                "probe_score_data",
+                1,
+                node.size,
+                self.network.scores.format,
+            )
+        )
+
+    # Edges
+
+    def edges_from(self, name: str) -> list[Edge]:
+        return [edge for edge in self.network.edges if edge.source == name]
+
+    def operand(self, name: str, port: str) -> Any:
+        (edge,) = self.network.incoming(name, port)
+        return self.arriving[edge]
+
+    def reads_membrane(self, edge: Edge) -> bool:
+        target = self.network.by_name[edge.target]
+        return isinstance(target, Readout) and target.reads_membrane
+
+    def leave(self, name: str, edges: list[Edge], source: Any) -> None:
+        """Send ``source`` along ``edges``, each made into what its target reads."""
+        for edge, branch in zip(edges, self.fork(f"{name}_fork", source, len(edges)), strict=True):
+            self.arriving[edge] = self.deliver(edge, branch)
+
+    def fork(self, name: str, source: Any, outputs: int) -> list[Any]:
+        """``outputs`` copies of ``source``."""
+        if outputs == 1:
+            return [source]
+        fork = self.module.submodules[name] = Fork(source.signature, outputs)
+        wiring.connect(self.module, source, fork.input)
+        return [getattr(fork, f"output{i}") for i in range(outputs)]
+
+    def deliver(self, edge: Edge, source: Any) -> Any:
+        """``source`` as events for a synapse, as beats for others, buffered as planned."""
+        node, target = self.network.by_name[edge.source], self.network.by_name[edge.target]
+        name = f"{edge.source}_to_{edge.target}_{edge.port}"
+        shape = shape_of(self.network.values[edge.source].format)
+        if isinstance(node, Input) and not isinstance(target, Dense):
+            lanes = self.plan.neuron_lanes[edge.target]
+            source = self.insert(f"{name}_decoder", EventDecoder(node.size, lanes, shape), source)
+        if depth := self.plan.buffer_depth(edge):
+            buffer = StepBuffer(source.signature, depth)
+            source = self.insert(f"{name}_buffer", buffer, source)
+        if not isinstance(node, Input) and isinstance(target, Dense):
+            encoder = EventEncoder(node.size, self.plan.neuron_lanes[edge.source], shape)
+            source = self.insert(f"{name}_encoder", encoder, source)
+        return source
+
+    def insert(self, name: str, component: Any, source: Any) -> Any:
+        self.module.submodules[name] = component
+        wiring.connect(self.module, source, component.input)
+        return component.output
+
+    def select(self, source: Any, field: str) -> Any:
+        """One field of each lane of a LIF array's beats."""
+        shape = source.payload.values[0].shape()[field].shape
+        lanes = len(source.payload.values)
+        result = current_stream(lanes, shape).create(path=(f"selected_{len(self.arriving)}", field))
+        self.module.d.comb += [
+            result.valid.eq(source.valid),
+            source.ready.eq(result.ready),
+            result.payload.end_of_step.eq(source.payload.end_of_step),
+            result.payload.end_of_sample.eq(source.payload.end_of_sample),
+        ]
+        self.module.d.comb += [
+            result.payload.values[lane].eq(source.payload.values[lane][field])
+            for lane in range(lanes)
+        ]
+        return result
+
+    def total(self, node: LIF | Readout) -> tuple[Any, Values]:
+        """The sum of all edges into ``node``, by a tree of joins, and its values."""
+        edges = self.network.incoming(node.name, "input")
+        terms = [
+            (self.arriving[edge], values)
+            for edge, values in zip(edges, self.network.operands(node)["input"], strict=True)
+        ]
+        for i in range(len(terms) - 1):
+            (first, first_values), (second, second_values) = terms.pop(0), terms.pop(0)
+            operands = {"branch": [first_values], "shortcut": [second_values]}
+            values = JoinNode(f"{node.name}_sum{i}", "add", node.size).exact(operands)
+            join = self.add_join(
+                f"{node.name}_sum{i}",
+                JoinKind.ADD,
+                (first, first_values),
+                (second, second_values),
+                values.format,
+                values.format.frac,
+            )
+            terms.append((join.output, values))
+        return terms[0]
+
+    def add_join(
+        self,
+        name: str,
+        kind: JoinKind,
+        branch: tuple[Any, Values],
+        shortcut: tuple[Any, Values],
+        result: Format,
+        exact_frac: int,
+    ) -> Join:
+        layout = JoinLayout(
+            lanes=len(branch[0].payload.values),
+            branch=shape_of(branch[1].format),
+            shortcut=shape_of(shortcut[1].format),
+            align_branch=max(0, exact_frac - branch[1].format.frac) if kind == JoinKind.ADD else 0,
+            align_shortcut=(
+                max(0, exact_frac - shortcut[1].format.frac) if kind == JoinKind.ADD else 0
+            ),
+            drop=exact_frac - result.frac,
+            result=result,
+        )
+        join = self.module.submodules[name] = self.engine.units[name] = Join(layout)
+        wiring.connect(self.module, branch[0], join.branch)
+        wiring.connect(self.module, shortcut[0], join.shortcut)
+        self.module.d.comb += join.kind.eq(kind)
+        self.saturated.append(join.saturated)
+        return join
+
+    def probe(
+        self,
+        node: Any,
+        quantity: str,
+        source: Any,
+        form: Format,
+        field: Callable[[Any], Any] = lambda value: value,
+    ) -> None:
+        """Show the simulation what leaves a node; no hardware reads these signals."""
+        values = source.payload.values
+        name = f"probe_{node.name}_{quantity}"
+        valid = Signal(name=f"{name}_valid")
+        word = Signal(len(values) * form.width, name=f"{name}_data")
+        self.module.d.comb += valid.eq(source.valid & source.ready)
+        for lane, value in enumerate(values):
+            part = word[lane * form.width : (lane + 1) * form.width]
+            self.module.d.comb += part.eq(field(value))
+        self.engine.probes.append(
+            Probe(
+                node.name,
+                quantity,
+                (),
+                f"{name}_valid",
+                f"{name}_data",
+                len(values),
+                self.plan.words(node.name),
+                form,
+            )
+        )
+
+
+def tree_sum(m: Module, terms: list[Value]) -> Value:
+    """The sum of ``terms``, a register after each level: a count some cycles late."""
+    level = 0
+    while len(terms) > 1:
+        sums = []
+        for i in range(0, len(terms), 2):
+            total = terms[i] + terms[i + 1] if i + 1 < len(terms) else terms[i]
+            register = Signal(total.shape(), name=f"sum_{level}_{i}")
+            m.d.sync += register.eq(total)
+            sums.append(register)
+        terms, level = sums, level + 1
+    return terms[0] if terms else Const(0)

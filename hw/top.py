@@ -1,0 +1,85 @@
+"""The top level: AXI4-Stream for data, AXI4-Lite for control and status.
+
+The port names are those that vendor tools recognise as interfaces (``s_axis_*``, ``m_axis_*``,
+``s_axi_*``, all on ``aclk`` and ``aresetn``).
+"""
+
+from __future__ import annotations
+
+from amaranth.hdl import ClockDomain, ClockSignal, Module, ResetSignal, Signal
+from amaranth.lib import wiring
+from amaranth.lib.wiring import In, Out
+
+from .dataflow import Dataflow
+from .registers import AxiLite, Registers
+from .words import WORD, WordDecoder, score_shape
+
+
+class Top(wiring.Component):
+    """``engine`` behind AXI ports; ``aresetn`` is synchronous to ``aclk`` and active low.
+
+    One word arrives per event (or several values per word in packed mode); for each sample its
+    class scores leave, one a word, sign-extended, then its class with ``m_axis_tlast``.
+    """
+
+    def __init__(self, engine: Dataflow, registers: Registers) -> None:
+        self.engine = engine
+        self.registers = registers
+        score_shape(engine.network.scores.format)
+        members: dict[str, wiring.Member] = {"aclk": In(1), "aresetn": In(1)}
+        for name, flow in (("s_axis", In), ("m_axis", Out)):
+            back = In if flow is Out else Out
+            members |= {
+                f"{name}_tdata": flow(WORD),
+                f"{name}_tvalid": flow(1),
+                f"{name}_tready": back(1),
+                f"{name}_tlast": flow(1),
+            }
+        for name, member in AxiLite().flip().members.items():
+            members[f"s_axi_{name}"] = member
+        super().__init__(members)
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        m.domains.sync = ClockDomain()
+        m.d.comb += [ClockSignal().eq(self.aclk), ResetSignal().eq(~self.aresetn)]
+
+        node = self.engine.network.input
+        words = m.submodules.words = WordDecoder(node.size, node.format)
+        core = m.submodules.core = self.engine
+        registers = m.submodules.registers = self.registers
+        for name, member in AxiLite().flip().members.items():
+            outer, inner = getattr(self, f"s_axi_{name}"), getattr(registers.bus, name)
+            m.d.comb += inner.eq(outer) if member.flow is In else outer.eq(inner)
+        m.d.comb += [
+            words.packed.eq(registers.packed),
+            words.words.payload.data.eq(self.s_axis_tdata),
+            words.words.payload.last.eq(self.s_axis_tlast),
+            words.words.valid.eq(self.s_axis_tvalid),
+            self.s_axis_tready.eq(words.words.ready),
+        ]
+        wiring.connect(m, words.events, core.events)
+        m.d.comb += [
+            self.m_axis_tdata.eq(core.results.payload.value),
+            self.m_axis_tlast.eq(core.results.payload.last),
+            self.m_axis_tvalid.eq(core.results.valid),
+            core.results.ready.eq(self.m_axis_tready),
+        ]
+        self.watch(m, words, registers)
+        return m
+
+    def watch(self, m: Module, words: WordDecoder, registers: Registers) -> None:
+        """Tell the registers what happens: samples in flight, samples done, clipped values."""
+        begun, in_flight = Signal(), Signal(16)
+        begins, ends = Signal(), Signal()
+        moves = words.events.valid & words.events.ready
+        m.d.comb += [
+            begins.eq(moves & ~begun),
+            ends.eq(self.m_axis_tvalid & self.m_axis_tready & self.m_axis_tlast),
+            registers.busy.eq(in_flight.any()),
+            registers.sample_done.eq(ends),
+            registers.saturated.eq(self.engine.saturated),
+        ]
+        with m.If(moves):
+            m.d.sync += begun.eq(~words.events.payload.end_of_sample)
+        m.d.sync += in_flight.eq(in_flight + begins - ends)
