@@ -1,0 +1,240 @@
+"""Training a residual classifier: first in floating point, then quantised.
+
+Every choice (best epoch, formats) is made on training and validation samples; the test samples
+are only ever seen by :func:`reslif.sw.evaluate.evaluate`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from .data import Dataset, Samples
+from .fit import Fit, Job, TrainError, fit, load_module, save_module
+from .from_torch import from_torch
+from .network import LIF as IntegerLIF
+from .network import Network
+from .network_file import load_network, save_network
+from .nn import LIF, BatchNormOverTime, ResidualSNN
+from .qat import QATNetwork
+from .quantise import QuantiseConfig, plan
+
+FLOAT_FILE = "float.safetensors"
+NETWORK_FILE = "network.safetensors"
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """A residual classifier and how it is trained.
+
+    Attributes:
+        block_type: ``"ms"``, ``"sew"`` or ``"plain"``; ``op`` is the join of SEW blocks.
+        blocks, width: residual blocks of two weight layers each, neurons of every layer.
+        steps: T, timesteps per sample.
+        beta, threshold, reset, reset_delay: of every neuron.
+        epochs, qat_epochs: of floating-point and of quantised training.
+        lr, qat_lr: peak learning rates (one warm-up epoch, then cosine to 0).
+        weight_decay: of AdamW, on weight matrices only.
+        activity: weight of the mean spike rate in the loss; spikes cost time in hardware.
+        batch: samples per step.
+        seed: of initial weights and order of samples.
+        bits: weight bits of every layer; ``guard_bits`` as for :class:`QuantiseConfig`.
+        device: ``"auto"`` is a GPU if there is one.
+    """
+
+    block_type: Literal["ms", "sew", "plain"] = "ms"
+    op: Literal["or", "add", "and", "iand"] = "or"
+    blocks: int = 4
+    width: int = 64
+    steps: int = 8
+    beta: float = 15 / 16
+    threshold: float = 1.0
+    reset: Literal["subtract", "zero", "none"] = "subtract"
+    reset_delay: bool = True
+    epochs: int = 40
+    qat_epochs: int = 20
+    lr: float = 5e-3
+    qat_lr: float = 1e-3
+    weight_decay: float = 1e-2
+    activity: float = 0.1
+    batch: int = 64
+    seed: int = 0
+    bits: int = 4
+    guard_bits: int = 3
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+
+    def __post_init__(self) -> None:
+        least = {"blocks": 1, "width": 1, "steps": 1, "epochs": 1, "qat_epochs": 1, "batch": 2}
+        for name, low in least.items():
+            if getattr(self, name) < low:
+                raise TrainError(f"{name} is {getattr(self, name)}, must be at least {low}")
+        for name in ("lr", "qat_lr", "threshold"):
+            if not getattr(self, name) > 0:
+                raise TrainError(f"{name} is {getattr(self, name)}, must be above 0")
+        if self.block_type not in ("ms", "sew", "plain"):
+            raise TrainError(f"block_type is {self.block_type!r}, must be ms, sew or plain")
+        if self.device not in ("auto", "cpu", "cuda"):
+            raise TrainError(f"device is {self.device!r}, must be auto, cpu or cuda")
+
+
+def device_of(config: TrainConfig) -> torch.device:
+    """The device that ``config`` names."""
+    available = torch.cuda.is_available()
+    if config.device == "cuda" and not available:
+        raise TrainError("device is cuda, but this machine offers no CUDA device to PyTorch")
+    return torch.device("cuda" if available and config.device != "cpu" else "cpu")
+
+
+def build_model(config: TrainConfig, data: Dataset) -> ResidualSNN:
+    """The untrained module of ``config`` for ``data``, initialised from ``config.seed``."""
+    torch.manual_seed(config.seed)
+    return ResidualSNN(
+        data.inputs, data.classes, config.width, config.blocks, config.block_type, op=config.op,
+        beta=config.beta, threshold=config.threshold,
+        neuron={"reset_mechanism": config.reset, "reset_delay": config.reset_delay},
+    )  # fmt: skip
+
+
+def train_float(config: TrainConfig, data: Dataset, folder: Path) -> tuple[ResidualSNN, Fit]:
+    """Train in floating point; the best epoch's module, batch-norm statistics re-estimated.
+
+    Writes ``float.safetensors`` to ``folder``. Interrupted and called again, it resumes after
+    the last finished epoch.
+    """
+    device = device_of(config)
+    model = build_model(config, data).to(device)
+    lifs = [module for module in model.modules() if isinstance(module, LIF)]
+    spikes: list[Tensor] = []
+    for lif in lifs:
+        lif.register_forward_hook(lambda _module, _inputs, output: spikes.append(output.mean()))
+
+    def loss(inputs: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+        spikes.clear()
+        scores = model(inputs * data.format.step)
+        rate = torch.stack(spikes).mean()
+        return _loss(scores, labels, config) + config.activity * rate, scores
+
+    best = folder / FLOAT_FILE
+    job = _job(config, data, folder, "float", model, loss, lambda: save_module(model, best))
+    result = fit(job)
+    load_module(model, best)
+    reestimate(model, data.train, config, data.format.step)
+    save_module(model, best)
+    return model, result
+
+
+def train_quantised(
+    config: TrainConfig, data: Dataset, model: nn.Module, folder: Path
+) -> tuple[Network, Fit]:
+    """Train on with integer weights; the best epoch's network, as ``network.safetensors``.
+
+    ``model`` is a trained module on ``[T, B, inputs]``. Scales follow the weights until the last
+    fifth of the epochs, in which they are frozen.
+    """
+    device = device_of(config)
+    calibration = data.train.over_time(config.steps)[:, :256]
+    real = torch.as_tensor(calibration[:, :8] * data.format.step)
+    graph = from_torch(model.cpu(), real, data.format)
+    settings = QuantiseConfig(bits=config.bits, guard_bits=config.guard_bits)
+    module = QATNetwork(plan(graph, calibration, settings), graph).to(device)
+    lifs = module.quantised.network.nodes_of(IntegerLIF)
+
+    def loss(inputs: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+        seen = module.run(inputs)
+        scores = module.scores(seen)
+        rate = torch.stack([seen[node.name, "spike"].mean() for node in lifs]).mean()
+        return _loss(scores, labels, config) + config.activity * rate, scores
+
+    def adapt_scales() -> None:
+        module.replan(plan(module.float_graph(), calibration, settings))
+
+    def save() -> None:
+        network = module.export()
+        notes = {**network.notes, "training": asdict(config), "data": data.digest}
+        save_network(replace(network, notes=notes), best)
+
+    best = folder / NETWORK_FILE
+    job = _job(config, data, folder, "quantised", module, loss, save)
+    result = fit(
+        replace(
+            job, epochs=config.qat_epochs, lr=config.qat_lr, weight_decay=0.0, adapt=adapt_scales
+        )
+    )
+    return load_network(best), result
+
+
+def accuracy_float(
+    model: nn.Module, samples: Samples, steps: int, step: float, batch: int = 256
+) -> float:
+    """Accuracy of a module on ``[T, B, inputs]`` in evaluation mode; ``step`` is one raw unit."""
+    model.eval()
+    device = next(model.parameters()).device
+    right = 0
+    with torch.no_grad():
+        for start in range(0, len(samples), batch):
+            inputs = samples.over_time(steps)[:, start : start + batch] * step
+            scores = model(torch.as_tensor(inputs, dtype=torch.float32, device=device))
+            found = scores.argmax(1).cpu().numpy()
+            right += int((found == samples.labels[start : start + batch]).sum())
+    return right / len(samples)
+
+
+def reestimate(model: nn.Module, samples: Samples, config: TrainConfig, step: float) -> None:
+    """Replace batch norm's running statistics by those of one pass over ``samples``."""
+    norms = [module for module in model.modules() if isinstance(module, BatchNormOverTime)]
+    momenta = [norm.momentum for norm in norms]
+    for norm in norms:
+        norm.reset_running_stats()
+        norm.momentum = None  # a plain average over the pass
+    model.train()
+    device = next(model.parameters()).device
+    order = np.random.default_rng(config.seed).permutation(len(samples))
+    # Few large parts of about one size: each has good statistics and the same weight.
+    with torch.no_grad():
+        for part in np.array_split(order, max(1, len(order) // 256)):
+            inputs = np.broadcast_to(
+                samples.inputs[part] * step, (config.steps, len(part), samples.inputs.shape[1])
+            )
+            model(torch.as_tensor(inputs.copy(), dtype=torch.float32, device=device))
+    for norm, momentum in zip(norms, momenta, strict=True):
+        norm.momentum = momentum
+    model.eval()
+
+
+def _loss(scores: Tensor, labels: Tensor, config: TrainConfig) -> Tensor:
+    return nn.functional.cross_entropy(scores.float() / config.steps, labels)
+
+
+def _job(
+    config: TrainConfig,
+    data: Dataset,
+    folder: Path,
+    label: str,
+    model: nn.Module,
+    loss: Callable[[Tensor, Tensor], tuple[Tensor, Tensor]],
+    save_best: Callable[[], None],
+) -> Job:
+    """The job of floating-point training; the quantised one changes a few fields."""
+    return Job(
+        label=label,
+        model=model,
+        loss=loss,
+        train=data.train,
+        validation=data.validation,
+        steps=config.steps,
+        epochs=config.epochs,
+        batch=config.batch,
+        lr=config.lr,
+        weight_decay=config.weight_decay,
+        seed=config.seed,
+        device=device_of(config),
+        save_best=save_best,
+        state_file=folder / f"{label}.state.safetensors",
+        settings={**asdict(config), "data": data.digest, "split": data.split},
+    )
