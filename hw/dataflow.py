@@ -24,7 +24,7 @@ from .joins import Join, JoinKind, JoinLayout
 from .lif import lif_array, lif_config
 from .readout import Readout as ReadoutUnit
 from .readout import ReadoutKind, result_stream
-from .streams import current_stream, Fork, spike_stream, shape_of
+from .streams import Fork, current_stream, shape_of, spike_stream
 from .synapse import Synapse
 from .weights import WeightMemory
 
@@ -66,9 +66,7 @@ class Dataflow(wiring.Component):
         super().__init__(
             {
                 "events": In(spike_stream(node.size, shape_of(node.format))),
-                "results": Out(
-                    result_stream(shape_of(self.network.scores.format), readout.size)
-                ),
+                "results": Out(result_stream(shape_of(self.network.scores.format), readout.size)),
                 "saturated": Out(range(most + 1)),
             }
         )
@@ -171,7 +169,9 @@ class _Build:
             self.leave(f"{node.name}_spike", spikes, output)
 
     def inhibit(self, node: LIF, source: Any) -> Any:
-        unit = Inhibition(node.size, self.plan.neuron_lanes[node.name], source.payload.values[0].shape())
+        unit = Inhibition(
+            node.size, self.plan.neuron_lanes[node.name], source.payload.values[0].shape()
+        )
         self.module.submodules[f"{node.name}_inhibition"] = unit
         wiring.connect(self.module, source, unit.input)
         return unit.output

@@ -18,7 +18,7 @@ from .folding import Folding, Plan
 from .joins import Join
 from .neurons import LIFArray
 from .readout import Readout
-from .registers import Registers, RegistersConfig, register_map
+from .registers import DesignInfo, Registers, register_map
 from .synapse import Synapse
 from .top import Top
 from .words import score_shape
@@ -34,18 +34,7 @@ def to_verilog(network: Network, folding: Folding, name: str = "top") -> tuple[s
     """
     plan = Plan(network, folding)
     engine = Dataflow(plan)
-    parts = [int(part) for part in version("reslif").split(".")[:3]]
-    registers = Registers(
-        RegistersConfig(
-            version=parts[0] << 16 | parts[1] << 8 | parts[2],
-            digest=network.digest,
-            inputs=network.input.size,
-            classes=network.readout.size,
-            max_steps=network.max_steps,
-            input_format=network.input.format,
-        ),
-        engine.saturated.shape(),
-    )
+    registers = Registers(DesignInfo.of(network), engine.saturated.shape().width)
     # The built-in Yosys makes the text independent of the machine.
     os.environ["AMARANTH_USE_YOSYS"] = "builtin"
     with warnings.catch_warnings():

@@ -7,7 +7,7 @@ from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
 from .memories import memory
-from .streams import current_stream, spike_stream, index_shape, words_of
+from .streams import current_stream, index_shape, spike_stream, words_of
 
 
 class EventEncoder(wiring.Component):

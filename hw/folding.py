@@ -99,9 +99,7 @@ class Plan:
         for node in self.network.nodes:
             group = wanted[self.groups[node.name]]
             lanes = min(group.values(), default=self.folding.default.neuron_lanes)
-            explicit = {
-                name: value for name, value in group.items() if name in self.folding.layers
-            }
+            explicit = {name: value for name, value in group.items() if name in self.folding.layers}
             for name, value in explicit.items():
                 if value != lanes and lanes != 1:
                     raise FoldingError(

@@ -11,7 +11,7 @@ from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
 from .accumulators import AccumulatorLayout, accumulators
-from .streams import current_stream, spike_stream, index_shape
+from .streams import current_stream, index_shape, spike_stream
 from .weights import RowPort
 
 
@@ -61,12 +61,13 @@ class Synapse(wiring.Component):
 
     @property
     def latency(self) -> int:
-        """Cycles from the end-of-step beat's arrival to the first currents, when idle."""
-        return 2 + self.graded
+        """Cycles from the end-of-step beat's arrival to the first currents, if events rest."""
+        return 2
 
     def cycles_per_step(self, events: int) -> int:
         """Steady-state cycles of a timestep with ``events`` events, when nothing stalls it."""
-        return events * self.layout.words + self.layout.beats + self.latency
+        overhead = self.latency + self.graded if events else 1
+        return events * self.layout.words + self.layout.beats + overhead
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
@@ -139,4 +140,3 @@ class Synapse(wiring.Component):
 
 def _product(weight: Shape, spike: Shape) -> Shape:
     return signed(weight.width + spike.width)
-

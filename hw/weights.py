@@ -36,7 +36,9 @@ class WeightMemory(wiring.Component):
         size, inputs = len(weight), len(weight[0])
         words = words_of(size, lanes)
         self.rows = tuple(
-            packed([weight[j][i] for j in range(w * lanes, min(size, (w + 1) * lanes))], shape.width)
+            packed(
+                [weight[j][i] for j in range(w * lanes, min(size, (w + 1) * lanes))], shape.width
+            )
             for i in range(inputs)
             for w in range(words)
         )
