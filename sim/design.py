@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from functools import cached_property
 from pathlib import Path
@@ -31,6 +32,13 @@ class Probe:
     lanes: int
     words: int
     format: Format
+
+    @classmethod
+    def of(cls, entry: Mapping[str, Any]) -> Probe:
+        """The probe of a manifest's entry."""
+        values = {field.name: entry[field.name] for field in fields(cls)}
+        values["format"] = Format.parse(entry["format"])
+        return cls(**values)
 
     @property
     def name(self) -> str:
@@ -66,13 +74,7 @@ class Design:
         except ValueError as error:
             raise SimulationError(f"{folder / 'manifest.json'} is not JSON ({error})") from None
         try:
-            probes = tuple(
-                Probe(
-                    **{field.name: entry[field.name] for field in fields(Probe)}
-                    | {"format": Format.parse(entry["format"])}
-                )
-                for entry in manifest["probes"]
-            )
+            probes = tuple(Probe.of(entry) for entry in manifest["probes"])
             expected = manifest["verilog_sha256"]
         except (KeyError, TypeError, ValueError) as error:
             raise SimulationError(

