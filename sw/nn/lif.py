@@ -42,7 +42,8 @@ class LIF(nn.Module):
 
     Args:
         beta: leak β, scalar or per neuron (broadcastable to the shape after [T, B]); used
-            clamped to [0, 1].
+            clamped to [0, 1]. Numbers are stored in torch's default dtype; pass a float64 tensor
+            where 0.9 must mean 0.9 in float64.
         threshold: θ > 0, scalar or per neuron.
         learn_beta, learn_threshold: make them parameters (else they are buffers). A learnable
             threshold is used clamped to at least 0.001.

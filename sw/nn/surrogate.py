@@ -88,7 +88,9 @@ class ATan(Surrogate):
         self._require_positive("alpha")
 
     def derivative(self, x: Tensor) -> Tensor:
-        return (x * (math.pi * self.alpha / 2)).square_().add_(1).reciprocal_() * (self.alpha / 2)
+        peak = self.alpha / 2
+        slope = (x * (math.pi * peak)).square_().add_(1).reciprocal_()
+        return slope if peak == 1 else slope.mul_(peak)
 
 
 @dataclass(frozen=True)
