@@ -11,5 +11,6 @@ def popcount(bits: Sequence[ValueLike]) -> Value:
     """How many of ``bits`` are set, as a balanced tree (a chain would be deep, and wide)."""
     terms = [Value.cast(bit) for bit in bits] or [Const(0, 1)]
     while len(terms) > 1:
-        terms = [sum(terms[i + 1 : i + 2], terms[i]) for i in range(0, len(terms), 2)]
+        pairs = [terms[i] + terms[i + 1] for i in range(0, len(terms) - 1, 2)]
+        terms = pairs + terms[2 * len(pairs) :]
     return terms[0]

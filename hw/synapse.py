@@ -105,7 +105,7 @@ class Synapse(wiring.Component):
                 m.d.sync += ends_sample.eq(event.end_of_sample)
 
         # Rows arrive a cycle after their address; graded spikes take one more to multiply.
-        stages = [(issue, word, untouched, value)]
+        stages: list[tuple[Signal, ...]] = [(issue, word, untouched, value)]
         for stage in range(1 + self.graded):
             before = stages[-1]
             after = tuple(Signal(signal.shape(), name=f"stage{stage + 1}") for signal in before)

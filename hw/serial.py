@@ -1,0 +1,182 @@
+"""A serial host link (UART: 8 data bits, no parity, 1 stop bit) that carries a design's words.
+
+Every word is four bytes, the lowest first. A line break (the line held low for longer than a
+character) starts afresh: whatever is under way is forgotten and the design is reset.
+"""
+
+from __future__ import annotations
+
+from amaranth.hdl import Cat, Const, Module, ResetInserter, Signal
+from amaranth.lib import stream, wiring
+from amaranth.lib.cdc import FFSynchronizer
+from amaranth.lib.wiring import In, Out
+
+from .buffers import StepBuffer
+
+MIN_DIVISOR = 4
+CHARACTER_BITS = 10
+WORD_BITS = 4 * CHARACTER_BITS
+
+
+def check_divisor(divisor: int) -> None:
+    """Whether a bit may take ``divisor`` clock cycles."""
+    if divisor < MIN_DIVISOR:
+        raise ValueError(f"serial divisor is {divisor}, must be at least {MIN_DIVISOR} cycles")
+
+
+class SerialReceiver(wiring.Component):
+    """Takes bytes off a serial line, whose bits last ``divisor`` cycles each.
+
+    Members
+    -------
+    rx: the line, asynchronous, 1 when idle.
+    data, received: a byte, and for one cycle that it is there. It cannot be held up.
+    broken: for one cycle, that a line break has begun.
+    garbled: for one cycle, that a character had no stop bit and was dropped.
+    """
+
+    def __init__(self, divisor: int) -> None:
+        check_divisor(divisor)
+        self.divisor = divisor
+        super().__init__(
+            {
+                "rx": In(1, init=1),
+                "data": Out(8),
+                "received": Out(1),
+                "broken": Out(1),
+                "garbled": Out(1),
+            }
+        )
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        line = Signal(init=1)
+        m.submodules.synchronizer = FFSynchronizer(self.rx, line, init=1)
+        wait, bit = Signal(range(self.divisor)), Signal(range(CHARACTER_BITS))
+        busy, idle = Signal(), Signal()
+        with m.If(~busy):
+            # After a character without a stop bit the line must first be idle again.
+            m.d.sync += [wait.eq(self.divisor // 2 - 1), bit.eq(0), idle.eq(idle | line)]
+            m.d.sync += busy.eq(idle & ~line)
+        with m.Elif(wait != 0):
+            m.d.sync += wait.eq(wait - 1)
+        with m.Else():
+            m.d.sync += [wait.eq(self.divisor - 1), bit.eq(bit + 1)]
+            with m.If(bit == 0):
+                m.d.sync += busy.eq(~line)
+            with m.Elif(bit != CHARACTER_BITS - 1):
+                m.d.sync += self.data.eq(Cat(self.data[1:], line))
+            with m.Else():
+                m.d.sync += [busy.eq(0), idle.eq(line)]
+        stop = busy & (wait == 0) & (bit == CHARACTER_BITS - 1)
+        m.d.comb += [
+            self.received.eq(stop & line),
+            self.broken.eq(stop & ~line & (self.data == 0)),
+            self.garbled.eq(stop & ~line & (self.data != 0)),
+        ]
+        return m
+
+
+class SerialTransmitter(wiring.Component):
+    """Puts the bytes of ``bytes`` on the serial line ``tx``, ``divisor`` cycles a bit."""
+
+    def __init__(self, divisor: int) -> None:
+        check_divisor(divisor)
+        self.divisor = divisor
+        super().__init__({"bytes": In(stream.Signature(8)), "tx": Out(1, init=1)})
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        wait, left = Signal(range(self.divisor)), Signal(range(CHARACTER_BITS + 1))
+        line = Signal(CHARACTER_BITS, init=-1)
+        m.d.comb += [self.tx.eq(line[0]), self.bytes.ready.eq(left == 0)]
+        with m.If(left == 0):
+            m.d.sync += wait.eq(self.divisor - 1)
+            with m.If(self.bytes.valid):
+                m.d.sync += [line.eq(Cat(Const(0, 1), self.bytes.payload, Const(1, 1)))]
+                m.d.sync += left.eq(CHARACTER_BITS)
+        with m.Elif(wait != 0):
+            m.d.sync += wait.eq(wait - 1)
+        with m.Else():
+            m.d.sync += [wait.eq(self.divisor - 1), left.eq(left - 1)]
+            m.d.sync += line.eq(Cat(line[1:], Const(1, 1)))
+        return m
+
+
+class SerialLink(wiring.Component):
+    """Words to and from a host over a serial line.
+
+    A serial line cannot be told to wait, so words queue in a memory of ``depth``. No word is lost
+    if the design needs on average at most ``cycles_per_word`` cycles for each, and never falls
+    behind by more than ``depth`` words. Should that not hold, or a character arrive garbled, the
+    link falls silent instead of sending wrong results, until a line break.
+
+    Members
+    -------
+    rx, tx: the line from and to the host.
+    words: what the host sends.
+    results: what the host is to receive; may have to wait.
+    reset: for one cycle, that a line break has begun: the design must start afresh.
+    fault: input was lost and the link is silent.
+    """
+
+    def __init__(self, divisor: int, depth: int = 256) -> None:
+        self.divisor = divisor
+        self.depth = depth
+        super().__init__(
+            {
+                "rx": In(1, init=1),
+                "tx": Out(1, init=1),
+                "words": Out(stream.Signature(32)),
+                "results": In(stream.Signature(32)),
+                "reset": Out(1),
+                "fault": Out(1),
+            }
+        )
+
+    @property
+    def cycles_per_word(self) -> int:
+        """Cycles between two words of a host that sends without a pause."""
+        return WORD_BITS * self.divisor
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        m.submodules.receiver = receiver = SerialReceiver(self.divisor)
+        m.submodules.transmitter = transmitter = SerialTransmitter(self.divisor)
+        queue = StepBuffer(stream.Signature(32), self.depth)
+        m.submodules.queue = ResetInserter(self.reset)(queue)
+        m.d.comb += [
+            receiver.rx.eq(self.rx),
+            self.tx.eq(transmitter.tx),
+            self.reset.eq(receiver.broken),
+        ]
+
+        word, place = Signal(32), Signal(2)
+        complete = Signal()
+        with m.If(receiver.received):
+            m.d.sync += [word.eq(Cat(word[8:], receiver.data)), place.eq(place + 1)]
+        m.d.sync += complete.eq(receiver.received & (place == 3))
+        m.d.comb += [
+            queue.input.payload.eq(word),
+            queue.input.valid.eq(complete & ~self.fault),
+            self.words.payload.eq(queue.output.payload),
+            self.words.valid.eq(queue.output.valid),
+            queue.output.ready.eq(self.words.ready),
+        ]
+        with m.If(receiver.garbled | (complete & ~queue.input.ready)):
+            m.d.sync += self.fault.eq(1)
+
+        result, left = Signal(32), Signal(range(5))
+        m.d.comb += [
+            self.results.ready.eq((left == 0) & ~self.fault),
+            transmitter.bytes.payload.eq(result[:8]),
+            transmitter.bytes.valid.eq((left != 0) & ~self.fault),
+        ]
+        with m.If(self.results.valid & self.results.ready):
+            m.d.sync += [result.eq(self.results.payload), left.eq(4)]
+        with m.Elif(transmitter.bytes.valid & transmitter.bytes.ready):
+            m.d.sync += [result.eq(result >> 8), left.eq(left - 1)]
+
+        with m.If(self.reset):
+            m.d.sync += [place.eq(0), complete.eq(0), left.eq(0), self.fault.eq(0)]
+        return m
