@@ -5,7 +5,6 @@ from reslif.sim.errors import SimulationError
 from reslif.sw.formats import SPIKE, Format
 from reslif.sw.network import Dense, Edge, Input, Network, NetworkError, Readout
 
-
 FORMATS = [SPIKE, Format(8), Format(14), Format(14, 3, signed=False)]
 
 
