@@ -121,6 +121,7 @@ class SerialLink(wiring.Component):
     """
 
     def __init__(self, divisor: int, depth: int = 256) -> None:
+        check_divisor(divisor)
         self.divisor = divisor
         self.depth = depth
         super().__init__(
