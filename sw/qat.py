@@ -263,8 +263,8 @@ def _join(node: Join, branch: Tensor, at_branch: int, shortcut: Tensor, at_short
         value = branch * shortcut
     elif node.op == "iand":
         frac = at_shortcut
-        # On spikes both are 1 − s, but a graded branch, too, blocks as a whole.
-        value = shortcut * (1 - branch.clamp(-1, 1).square())
+        # 1 − s on spikes; a graded branch, too, blocks as a whole.
+        value = shortcut * (1 - branch.abs().clamp(max=1))
     else:
         frac = 0
         value = (branch + shortcut).clamp(max=1)

@@ -1,0 +1,154 @@
+"""Random small networks that use everything the contract offers, each from one integer seed.
+
+``random_network(seed)`` and ``random_samples(network, seed)`` are plain functions, so that any
+test (quantised training, golden model, RTL) can draw the same networks; hypothesis draws seeds.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+from reslif.sw.formats import Format
+from reslif.sw.network import LIF, Dense, Edge, Input, Join, Network, Node, Readout, Values
+
+RESETS = (
+    ("subtract", True, True),
+    ("subtract", False, True),
+    ("zero", True, True),
+    ("zero", True, False),
+    ("zero", False, True),
+    ("none", True, True),
+)
+"""Every distinct (reset, reset_delay, keep_input)."""
+
+OPS = ("add", "and", "iand", "or")
+READOUTS = ("count", "sum_current", "last_membrane", "max_membrane")
+BITS = (2, 3, 4, 6, 8)
+
+
+@dataclass
+class _Builder:
+    random: np.random.Generator
+    nodes: list[Node] = field(default_factory=list)
+    edges: list[Edge] = field(default_factory=list)
+    values: dict[str, Values] = field(default_factory=dict)
+    unread: list[str] = field(default_factory=list)
+
+    def chance(self, probability: float) -> bool:
+        return bool(self.random.random() < probability)
+
+    def pick(self, options):
+        return options[int(self.random.integers(len(options)))]
+
+    def add(self, node: Node, **ports: list[str]) -> str:
+        self.nodes.append(node)
+        for port, sources in ports.items():
+            self.edges += [Edge(source, node.name, port) for source in sources]
+        read = [source for sources in ports.values() for source in sources]
+        self.unread = [name for name in self.unread if name not in read]
+        if not isinstance(node, Readout):
+            self.values[node.name] = node.output(
+                {port: [self.values[s] for s in sources] for port, sources in ports.items()}
+            )
+            self.unread.append(node.name)
+        return node.name
+
+    def dense(self, source: str, size: int) -> str:
+        form = Format(self.pick(BITS), int(self.random.integers(-1, 4)))
+        fan_in = self.values[source].size
+        weight = self.random.integers(-form.max, form.max + 1, (size, fan_in))
+        bias = self.random.integers(-form.max, form.max + 1, size) if self.chance(0.6) else None
+        name = f"dense{len(self.nodes)}"
+        return self.add(Dense(name, weight, form, bias), input=[source])
+
+    def lif(self, sources: list[str], inhibition: bool = False) -> str:
+        size = self.values[sources[0]].size
+        frac = max(self.values[s].format.frac for s in sources) + int(self.random.integers(0, 4))
+        # A typical current, so that neurons fire now and then, whatever the weights.
+        scale = 1 + sum(
+            float(np.abs(np.stack([v.low, v.high])).mean()) * 2.0 ** (frac - v.format.frac)
+            for v in (self.values[s] for s in sources)
+        )
+        theta = scale * self.random.uniform(0.1, 0.8, size if self.chance(0.4) else None)
+        theta = np.maximum(np.asarray(theta, np.int64), 1)
+        # From widths that saturate often to ones that never do.
+        width = (int(theta.max()) + 1).bit_length() + 1 + int(self.random.integers(0, 5))
+        shift = int(self.random.integers(0, 9))
+        whole = 1 << shift
+        leak = self.random.integers(max(0, whole // 2), whole + 1, size)
+        if self.chance(0.7):
+            leak = leak[0]
+        reset, delay, keep = self.pick(RESETS)
+        node = LIF(
+            f"lif{len(self.nodes)}", size, Format(width, frac), np.asarray(leak), shift, theta,
+            reset, delay, self.chance(0.7), keep, inhibition and self.chance(0.2),
+        )  # fmt: skip
+        return self.add(node, input=sources)
+
+    def join(self, branch: str, shortcut: str, narrow: bool) -> str:
+        sources = [self.values[branch], self.values[shortcut]]
+        plain = all(not v.format.signed and v.format.frac == 0 for v in sources)
+        wide = sum(v.format.width for v in sources) > 20
+        op = self.pick([op for op in OPS if (op != "or" or plain) and (op != "and" or not wide)])
+        name = f"join{len(self.nodes)}"
+        node = Join(name, op, sources[0].size)
+        if narrow and self.chance(0.25):
+            exact = node.exact({"branch": sources[:1], "shortcut": sources[1:]}).format
+            form = Format(
+                int(self.random.integers(1 + exact.signed, exact.width + 2)),
+                exact.frac - int(self.random.integers(0, 3)),
+                exact.signed,
+            )
+            node = Join(name, op, sources[0].size, form)
+        return self.add(node, branch=[branch], shortcut=[shortcut])
+
+
+def random_network(
+    seed: int, *, max_size: int = 9, narrow_joins: bool = True, inhibition: bool = True
+) -> Network:
+    """A network of up to ``max_size`` neurons a layer and one to four blocks.
+
+    It mixes chains, multi-edge neurons, input skips and joins of spikes or currents; every node
+    is read. The switches leave out what a test's subject does not build.
+    """
+    b = _Builder(np.random.default_rng(seed))
+    size = int(b.random.integers(1, max_size + 1))
+    form = b.pick([Format(1, 0, False)] * 3 + [Format(4, 2, False), Format(3, 1, True)])
+    inputs = size if b.chance(0.5) else int(b.random.integers(1, max_size + 1))
+    source = b.add(Input("input", inputs, form))
+    same = [source] if inputs == size else []
+    """Everything of the hidden size, to join."""
+    for _ in range(int(b.random.integers(1, 5))):
+        current = b.dense(source, size)
+        if same and b.chance(0.4):
+            same.append(b.join(current, b.pick(same), narrow_joins))
+            current = same[-1]
+        edges = [current]
+        if same and b.chance(0.3):
+            edges += [s for s in {b.pick(same), b.pick(same)} if s != current]
+        source = b.lif(edges, inhibition)
+        if same and b.chance(0.5):
+            same.append(source)
+            source = b.join(source, b.pick(same), narrow_joins)
+        same += [current, source]
+    gather = [source, *(n for n in b.unread if n != source and b.values[n].size == size)]
+    gather += [b.dense(n, size) for n in b.unread if b.values[n].size != size]
+    if len(gather) > 1:
+        source = b.lif(gather, inhibition)
+    classes = int(b.random.integers(1, max_size + 1))
+    last = b.dense(source, classes)
+    kind = b.pick(READOUTS)
+    if kind != "sum_current":
+        last = b.lif([last], inhibition and kind == "count")
+    b.add(Readout("readout", kind, classes), input=[last])
+    return Network(tuple(b.nodes), tuple(b.edges), max_steps=16)
+
+
+def random_samples(network: Network, seed: int, steps: int = 9, batch: int = 4) -> np.ndarray:
+    """``[T, B, inputs]`` integers over the whole range of the input, half of them 0."""
+    random = np.random.default_rng([seed, 1])
+    form = network.input.format
+    shape = (steps, batch, network.input.size)
+    values = random.integers(form.min, form.max + 1, shape)
+    return values * (random.random(shape) < 0.7)
