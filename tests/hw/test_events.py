@@ -11,8 +11,12 @@ SIZES = [(1, 1), (5, 1), (8, 4), (9, 4), (10, 3), (6, 8)]
 
 def plain(events):
     return [
-        (int(e.index) if not e.end_of_step else 0, int(e.value) if not e.end_of_step else 0)
-        + (int(e.end_of_step), int(e.end_of_sample))
+        (
+            int(e.index) if not e.end_of_step else 0,
+            int(e.value) if not e.end_of_step else 0,
+            int(e.end_of_step),
+            int(e.end_of_sample),
+        )
         for _, e in events
     ]
 

@@ -1,0 +1,148 @@
+"""The front door: ``reslif``, one command with a verb for each stage of the road."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+import warnings
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from .flow import STAGES, Run
+from .recipe import load_recipe
+
+app = typer.Typer(
+    name="reslif",
+    help="Residual spiking neural networks from PyTorch to FPGA, proven bit-exact on the way.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+console = Console(soft_wrap=True, highlight=False)
+
+RecipeFile = Annotated[Path, typer.Argument(help="The recipe, a TOML file.", show_default=False)]
+Out = Annotated[Path | None, typer.Option(help="The run folder; by default runs/<recipe name>.")]
+
+
+def _run(recipe: Path, out: Path | None) -> Run:
+    loaded = load_recipe(recipe)
+    return Run(loaded, out or Path("runs") / loaded.name, lambda text: console.print(f"  {text}"))
+
+
+def _stage(name: str, run: Run) -> dict[str, Any]:
+    console.print(f"[bold]{name}[/] {run.recipe.name}")
+    start = time.monotonic()
+    result = STAGES[name](run)
+    console.print(f"  [dim]{time.monotonic() - start:.1f} s[/]")
+    return result
+
+
+@app.command()
+def train(recipe: RecipeFile, out: Out = None) -> None:
+    """Train the network of a recipe in floating point."""
+    _stage("train", _run(recipe, out))
+
+
+@app.command()
+def quantise(recipe: RecipeFile, out: Out = None) -> None:
+    """Train on with integer weights, and write the network file."""
+    _stage("quantise", _run(recipe, out))
+
+
+@app.command()
+def generate(recipe: RecipeFile, out: Out = None) -> None:
+    """Write Verilog, manifest and a self-checking Verilog test bench."""
+    _stage("generate", _run(recipe, out))
+
+
+@app.command()
+def cosim(recipe: RecipeFile, out: Out = None) -> None:
+    """Compare the Verilog with the golden model: every probe, every timestep."""
+    _stage("cosim", _run(recipe, out))
+
+
+@app.command()
+def build(recipe: RecipeFile, out: Out = None) -> None:
+    """Synthesise, place, route and pack a bitstream."""
+    _stage("build", _run(recipe, out))
+
+
+@app.command()
+def report(recipe: RecipeFile, out: Out = None) -> None:
+    """Gather all results of a run into report.json, and show them."""
+    show(_stage("report", _run(recipe, out)))
+
+
+@app.command()
+def flow(recipe: RecipeFile, out: Out = None) -> None:
+    """Run all stages of a recipe, one after the other."""
+    run = _run(recipe, out)
+    run.train_config()  # a wrong key should not show up minutes later
+    for name in STAGES:
+        result = _stage(name, run)
+    show(result)
+
+
+@app.command()
+def evaluate(
+    network: Annotated[Path, typer.Argument(help="A network file.", show_default=False)],
+    data: Annotated[str, typer.Option(help="Name of the data set.")] = "digits",
+    split: Annotated[str, typer.Option(help="stratified or file_order.")] = "stratified",
+) -> None:
+    """Accuracy of a network file by the golden model."""
+    from .data import load_dataset
+    from .evaluate import evaluate as measure
+    from .network_file import load_network
+
+    loaded = load_network(network)
+    test = load_dataset(data, split).test  # type: ignore[arg-type]
+    accuracy = measure(loaded, test.over_time(loaded.max_steps), test.labels)
+    console.print(f"{network}: accuracy {accuracy:.2%} on {len(test)} test samples of {data}")
+
+
+def show(result: dict[str, Any]) -> None:
+    """The table at the end of a flow."""
+    accuracy, cosim, build = result["accuracy"], result["cosim"], result["build"]
+    table = Table(title=result["recipe"], show_header=False)
+
+    def row(what: str, value: Any, text: str = "{}") -> None:
+        table.add_row(what, "-" if value is None else text.format(value))
+
+    row("accuracy, float", accuracy["float"], "{:.2%}")
+    row("accuracy, golden model", accuracy["golden"], f"{{:.2%}} ({result['bits']}-bit weights)")
+    row("accuracy, hardware", accuracy["hardware"], "{:.2%}")
+    row("samples simulated", cosim["samples"])
+    row("values compared", cosim["comparisons"], "{:,}")
+    row("mismatches", cosim["mismatches"])
+    row("spikes seen", cosim["spikes"], "{:,}")
+    row("cycles per inference", cosim["cycles_per_sample"], "{:,.0f}")
+    row("device", build.get("device"))
+    row("LUTs", build.get("luts"), "{:,}")
+    row("block RAMs", build.get("brams"))
+    row("fmax", build.get("fmax_mhz"), "{:.1f} MHz")
+    row("bitstream", build.get("bitstream"))
+    console.print(table)
+
+
+def main() -> None:
+    """Run the command; a user's mistake is one line on standard error and exit status 2."""
+    # Components of a design that was refused half-way are no news to the user.
+    warnings.filterwarnings("ignore", module="amaranth")
+    try:
+        app()
+    except ValueError as error:
+        if not type(error).__module__.startswith("reslif."):
+            raise
+        print(f"reslif: {error}", file=sys.stderr)
+        sys.exit(2)
+    except KeyboardInterrupt:
+        print("reslif: interrupted; the same command resumes", file=sys.stderr)
+        sys.exit(130)
+    except json.JSONDecodeError as error:
+        print(f"reslif: a file of the run folder is no JSON ({error})", file=sys.stderr)
+        sys.exit(2)

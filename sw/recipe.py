@@ -1,0 +1,125 @@
+"""Recipes: one TOML file that says how a network is trained, built and checked."""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+
+class RecipeError(ValueError):
+    """A recipe that cannot be used."""
+
+
+@dataclass(frozen=True)
+class DataRecipe:
+    """``set`` names a data set, ``split`` one of its splits, ``seed`` draws it."""
+
+    set: str = "digits"
+    split: str = "stratified"
+    seed: int = 0
+
+
+@dataclass(frozen=True)
+class HardwareRecipe:
+    """The engine and its folding; ``layers`` has exceptions by the name of a dense node."""
+
+    engine: str = "dataflow"
+    lanes: int = 16
+    neuron_lanes: int = 4
+    layers: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class CosimRecipe:
+    """Co-simulation of the first ``samples`` test samples (0: all of them).
+
+    ``idle`` and ``stall`` are the probabilities of random pauses on input and output.
+    """
+
+    harness: str = "cocotb"
+    samples: int = 0
+    idle: float = 0.0
+    stall: float = 0.0
+    seed: int = 0
+
+
+@dataclass(frozen=True)
+class BuildRecipe:
+    """The device to build for."""
+
+    device: str = "ecp5-85k"
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """A whole recipe; ``train`` holds the fields of :class:`reslif.sw.train.TrainConfig`."""
+
+    name: str
+    data: DataRecipe = DataRecipe()
+    train: Mapping[str, Any] = field(default_factory=dict)
+    hardware: HardwareRecipe = field(default_factory=HardwareRecipe)
+    cosim: CosimRecipe = CosimRecipe()
+    build: BuildRecipe = BuildRecipe()
+
+
+_SECTIONS = {
+    "data": DataRecipe,
+    "hardware": HardwareRecipe,
+    "cosim": CosimRecipe,
+    "build": BuildRecipe,
+}
+
+
+def load_recipe(path: Path) -> Recipe:
+    """Read a recipe; :class:`RecipeError` names the key that is wrong and what it must be."""
+    try:
+        content = tomllib.loads(path.read_text())
+    except FileNotFoundError:
+        raise RecipeError(f"recipe {path} does not exist") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise RecipeError(f"recipe {path} is no TOML file: {error}") from None
+    known = {item.name for item in fields(Recipe)}
+    for key in content:
+        if key not in known:
+            raise RecipeError(f"recipe {path}: unknown key '{key}', must be one of {_list(known)}")
+    name = content.get("name", path.stem)
+    if not isinstance(name, str) or not name.replace("-", "_").isidentifier():
+        raise RecipeError(f"recipe {path}: name is {name!r}, must be letters, digits, - and _")
+    sections: dict[str, Any] = {
+        key: _section(path, key, kind, content.get(key, {})) for key, kind in _SECTIONS.items()
+    }
+    train = content.get("train", {})
+    if not isinstance(train, dict):
+        raise RecipeError(f"recipe {path}: train is {train!r}, must be a table")
+    return Recipe(name=name, train=train, **sections)
+
+
+def checked(kind: type, values: Mapping[str, Any], where: str) -> Any:
+    """``kind(**values)``, or a :class:`RecipeError` that names the unknown or ill-typed key."""
+    known = {item.name: item for item in fields(kind)}
+    for key, value in values.items():
+        if key not in known:
+            raise RecipeError(f"{where}: unknown key '{key}', must be one of {_list(set(known))}")
+        default = known[key].default
+        allowed = (int, float) if isinstance(default, float) else type(default)
+        wrong = not isinstance(value, allowed) or (
+            isinstance(value, bool) and not isinstance(default, bool)
+        )
+        if isinstance(default, bool | int | float | str) and wrong:
+            raise RecipeError(
+                f"{where}: {key} is {value!r}, must be {type(default).__name__} such as {default!r}"
+            )
+    return kind(**values)
+
+
+def _section(path: Path, key: str, kind: type, values: Any) -> Any:
+    if not isinstance(values, dict):
+        raise RecipeError(f"recipe {path}: {key} is {values!r}, must be a table")
+    return checked(kind, values, f"recipe {path}: [{key}]")
+
+
+def _list(names: set[str]) -> str:
+    return ", ".join(sorted(names))
