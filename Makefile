@@ -1,0 +1,34 @@
+# Each target creates the environment it needs; all of it comes from pip.
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+
+.PHONY: demo test test-slow lint bench clean
+
+demo: $(READY)
+	$(BIN)/reslif flow examples/digits_ms.toml
+
+test: $(READY)
+	$(BIN)/pytest -n 2 --dist worksteal
+
+test-slow: $(READY)
+	$(BIN)/pytest -m slow
+
+lint: $(READY)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/pyright
+
+bench: $(READY)
+	$(BIN)/reslif bench
+
+clean:
+	rm -rf $(VENV) runs build *.egg-info .pytest_cache .ruff_cache .hypothesis
+
+# snnTorch is an oracle of the tests only; it runs on the packages that are here already.
+$(READY): pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[train,sim,fpga,dev]'
+	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps snntorch==1.0.0
+	touch $@
