@@ -160,10 +160,13 @@ class SerialLink(wiring.Component):
         m.d.comb += [
             queue.input.payload.eq(word),
             queue.input.valid.eq(complete & ~self.fault),
-            self.words.payload.eq(queue.output.payload),
-            self.words.valid.eq(queue.output.valid),
-            queue.output.ready.eq(self.words.ready),
+            queue.output.ready.eq(~self.words.valid),
         ]
+        # Block RAM answers late in the cycle: a register leaves the design all of the next one.
+        with m.If(queue.output.valid & queue.output.ready):
+            m.d.sync += [self.words.payload.eq(queue.output.payload), self.words.valid.eq(1)]
+        with m.Elif(self.words.ready):
+            m.d.sync += self.words.valid.eq(0)
         with m.If(receiver.garbled | (complete & ~queue.input.ready)):
             m.d.sync += self.fault.eq(1)
 
@@ -179,5 +182,6 @@ class SerialLink(wiring.Component):
             m.d.sync += [result.eq(result >> 8), left.eq(left - 1)]
 
         with m.If(self.reset):
-            m.d.sync += [place.eq(0), complete.eq(0), left.eq(0), self.fault.eq(0)]
+            m.d.sync += [place.eq(0), complete.eq(0), left.eq(0)]
+            m.d.sync += [self.fault.eq(0), self.words.valid.eq(0)]
         return m

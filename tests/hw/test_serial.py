@@ -211,7 +211,7 @@ def test_link_carries_words_both_ways(stall) -> None:
 def test_link_holds_a_burst_of_its_depth_and_no_more(depth, surplus) -> None:
     """Words wait while the design does; the first that finds no room silences the link."""
     dut = SerialLink(DIVISOR, depth=depth)
-    words = depth + 1 + surplus  # one more than the depth waits in the queue's output
+    words = depth + 2 + surplus  # two more than the depth wait in registers
     data, heard, taken = random.Random(8).randbytes(4 * words), bytearray(), []
 
     async def host(ctx):
