@@ -202,6 +202,13 @@ class QATNetwork(nn.Module):
         """
         network = self.quantised.network
         form = network.input.format
+        if torch.is_autocast_enabled(samples.device.type):
+            raise GraphError("autocast is on, quantised training must compute in full precision")
+        if torch.get_float32_matmul_precision() != "highest":
+            raise GraphError(
+                f"float32 matmul precision is {torch.get_float32_matmul_precision()!r}, "
+                "quantised training must have 'highest'"
+            )
         if samples.dim() != 3 or samples.shape[2] != network.input.size or 0 in samples.shape:
             raise NetworkError(
                 f"samples have shape {list(samples.shape)}, must be [T, B, {network.input.size}]"
