@@ -66,8 +66,8 @@ class Recipe:
     """What a Verilator build is made of.
 
     ``sources`` maps file names (``.v``, ``.sv``, ``.vlt``) to their text. ``main`` is the text of
-    a C++ main program; without it the build is for cocotb. ``fast`` compiles with -O3 for long
-    runs, otherwise with -O0 for short ones; ``trace`` makes waveforms possible.
+    a C++ main program; without it the build is for cocotb. ``fast`` optimises for long runs;
+    without it, building is faster; ``trace`` makes waveforms possible.
     """
 
     sources: Mapping[str, str]
@@ -78,8 +78,10 @@ class Recipe:
     @property
     def arguments(self) -> tuple[str, ...]:
         """Arguments to Verilator that select speed, visibility and waveforms."""
-        level = "-O3" if self.fast else "-O0"
-        result = [level, "-CFLAGS", level, "--no-public-flat-rw", "-Wno-fatal", "--no-timing"]
+        # Above -O1 the compiler takes twice as long, for a simulation a tenth faster. Verilator's
+        # own -O0 saves no time at all: it writes ten times as much C++.
+        level = "-O1" if self.fast else "-O0"
+        result = ["-O3", "-CFLAGS", level, "--no-public-flat-rw", "-Wno-fatal", "--no-timing"]
         if self.trace:
             # VCD: Verilator's FST writer needs a system library, a window's VCD is small anyway.
             result += ["--trace-vcd", "--trace-structs"]
