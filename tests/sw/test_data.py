@@ -1,0 +1,78 @@
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from reslif.sw.data import DataError, Dataset, Samples, load_dataset
+from sklearn.datasets import load_digits
+
+
+def rows(samples: Samples) -> set[bytes]:
+    return {
+        row.tobytes() + label.tobytes()
+        for row, label in zip(samples.inputs, samples.labels, strict=True)
+    }
+
+
+@pytest.fixture(scope="module", params=["stratified", "file_order"])
+def digits(request) -> Dataset:
+    return load_dataset("digits", request.param)
+
+
+def test_the_parts_are_disjoint_and_complete(digits: Dataset) -> None:
+    parts = (digits.train, digits.validation, digits.test)
+    assert [len(part) for part in parts] == [1257, 180, 360]
+    sets = [rows(part) for part in parts]
+    # No two digits are alike, so any overlap would make the union smaller.
+    assert len(set.union(*sets)) == 1797
+    assert digits.inputs == 64
+    assert digits.classes == 10
+
+
+def test_inputs_are_integers_of_the_format(digits: Dataset) -> None:
+    for part in (digits.train, digits.validation, digits.test):
+        assert part.inputs.dtype == np.int64
+        assert digits.format.contains(part.inputs)
+        assert part.inputs.max() == 16
+
+
+def test_the_stratified_split_keeps_every_class_share() -> None:
+    digits = load_dataset("digits")
+    everything = np.bincount(load_digits().target)
+    for part, share in ((digits.test, 360 / 1797), (digits.validation, 180 / 1797)):
+        assert np.abs(np.bincount(part.labels) - everything * share).max() < 1.5
+
+
+def test_the_file_order_split_tests_on_the_last_samples() -> None:
+    digits = load_dataset("digits", "file_order")
+    pixels, labels = load_digits(return_X_y=True)
+    assert np.array_equal(digits.test.inputs, pixels[-360:])
+    assert np.array_equal(digits.test.labels, labels[-360:])
+
+
+def test_splits_are_reproducible_and_share_one_digest() -> None:
+    first, again, other = (
+        load_dataset("digits"), load_dataset("digits"), load_dataset("digits", seed=1),
+    )  # fmt: skip
+    assert np.array_equal(first.test.inputs, again.test.inputs)
+    assert not np.array_equal(first.test.inputs, other.test.inputs)
+    assert first.digest == other.digest == load_dataset("digits", "file_order").digest
+    assert len(first.digest) == 64
+
+
+def test_direct_encoding_repeats_the_sample() -> None:
+    samples = Samples(np.array([[1, 2], [3, 4]]), np.array([0, 1]))
+    assert samples.over_time(3).tolist() == [[[1, 2], [3, 4]]] * 3
+
+
+def test_unknown_names_are_refused() -> None:
+    with pytest.raises(DataError, match="data set is 'mnist', must be 'digits'"):
+        load_dataset("mnist")
+    with pytest.raises(DataError, match="split is 'random', must be 'stratified' or 'file_order'"):
+        load_dataset("digits", "random")  # pyright: ignore[reportArgumentType]
+
+
+def test_data_and_contract_import_without_torch() -> None:
+    modules = "data, evaluate, formats, golden, network, network_file, progress"
+    code = f"import sys; from reslif.sw import {modules}; assert 'torch' not in sys.modules"
+    subprocess.run([sys.executable, "-c", code], check=True)
