@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
 import torch
@@ -18,29 +17,12 @@ from torch import Tensor, nn
 from .formats import IntArray
 from .golden import Probe
 from .graph import FloatDense, FloatGraph, FloatLIF, GraphError
-from .network import LIF, Dense, Input, Join, Network, NetworkError, Node, Readout
+from .network import LIF, Dense, Input, Join, Network, NetworkError, Node
 from .nn.surrogate import ATan, FastSigmoid, Surrogate
 from .qat_lif import run_integer_lif
+from .qat_ops import join_through, round_through, score_over_time
 from .quantise import Quantised
 from .scales import Scales
-
-
-class _Round(torch.autograd.Function):
-    """``floor`` or ``round`` (half to even) with the gradient of the identity."""
-
-    @staticmethod
-    def forward(ctx: Any, x: Tensor, down: bool = False) -> Tensor:
-        del ctx
-        return torch.floor(x) if down else torch.round(x)
-
-    @staticmethod
-    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None]:
-        del ctx
-        return grads[0], None
-
-
-def _round(x: Tensor, down: bool = False) -> Tensor:
-    return _Round.apply(x, down)  # type: ignore[no-any-return]
 
 
 class QATNetwork(nn.Module):
@@ -148,7 +130,7 @@ class QATNetwork(nn.Module):
 
         def rounded(what: str, unit: float, low: int, high: int) -> Tensor | None:
             real = self._real(node.name, what)
-            return None if real is None else _round(real / unit).clamp(low, high)
+            return None if real is None else round_through(real / unit).clamp(low, high)
 
         if isinstance(node, Dense):
             limit = _code_limit(node, self._graph is None)
@@ -236,7 +218,7 @@ class QATNetwork(nn.Module):
             if isinstance(node, Join):
                 ((branch, at_branch),) = arriving(node, "branch")
                 ((shortcut, at_shortcut),) = arriving(node, "shortcut")
-                out[name] = _join(node, branch, at_branch, shortcut, at_shortcut)
+                out[name] = join_through(node, branch, at_branch, shortcut, at_shortcut)
                 seen[name, "value"] = out[name]
             elif isinstance(node, Dense):
                 ((spikes, _),) = arriving(node, "input")
@@ -256,38 +238,8 @@ class QATNetwork(nn.Module):
             else:
                 (edge,) = network.incoming(name, "input")
                 source = seen[edge.source, "membrane"] if node.reads_membrane else out[edge.source]
-                seen[name, "score"] = _score(node, source)
+                seen[name, "score"] = score_over_time(node, source)
         return seen
-
-
-def _join(node: Join, branch: Tensor, at_branch: int, shortcut: Tensor, at_shortcut: int) -> Tensor:
-    """:func:`reslif.sw.golden.join_step`, differentiable."""
-    if node.op == "add":
-        frac = max(at_branch, at_shortcut)
-        value = branch * 2.0 ** (frac - at_branch) + shortcut * 2.0 ** (frac - at_shortcut)
-    elif node.op == "and":
-        frac = at_branch + at_shortcut
-        value = branch * shortcut
-    elif node.op == "iand":
-        frac = at_shortcut
-        # 1 − s on spikes; a graded branch, too, blocks as a whole.
-        value = shortcut * (1 - branch.abs().clamp(max=1))
-    else:
-        frac = 0
-        value = (branch + shortcut).clamp(max=1)
-    if node.format is None:
-        return value
-    return _round(value * 2.0 ** (node.format.frac - frac), down=True).clamp(
-        node.format.min, node.format.max
-    )
-
-
-def _score(node: Readout, source: Tensor) -> Tensor:
-    if node.kind == "last_membrane":
-        return source
-    if node.kind == "max_membrane":
-        return source.cummax(0).values
-    return source.cumsum(0)
 
 
 def _code_limit(node: Dense, full_range: bool) -> int:

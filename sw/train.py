@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -27,6 +27,8 @@ from .quantise import QuantiseConfig, plan
 
 FLOAT_FILE = "float.safetensors"
 NETWORK_FILE = "network.safetensors"
+
+_QUANTISED_ONLY = ("bits", "guard_bits", "qat_epochs", "qat_lr")
 
 
 @dataclass(frozen=True)
@@ -163,7 +165,12 @@ def train_quantised(
     job = _job(config, data, folder, "quantised", module, loss, save)
     result = fit(
         replace(
-            job, epochs=config.qat_epochs, lr=config.qat_lr, weight_decay=0.0, adapt=adapt_scales
+            job,
+            epochs=config.qat_epochs,
+            lr=config.qat_lr,
+            weight_decay=0.0,
+            settings=_settings(config, data, without=("device",)),
+            adapt=adapt_scales,
         )
     )
     return load_network(best), result
@@ -236,5 +243,11 @@ def _job(
         device=device_of(config),
         save_best=save_best,
         state_file=folder / f"{label}.state.safetensors",
-        settings={**asdict(config), "data": data.digest, "split": data.split},
+        settings=_settings(config, data, without=(*_QUANTISED_ONLY, "device")),
     )
+
+
+def _settings(config: TrainConfig, data: Dataset, without: tuple[str, ...]) -> dict[str, Any]:
+    """What a run depends on, for its state file."""
+    fields = {name: value for name, value in asdict(config).items() if name not in without}
+    return {**fields, "data": data.digest, "split": data.split}
