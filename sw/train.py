@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import numpy as np
 import torch
@@ -19,9 +19,16 @@ from .data import Dataset, Samples
 from .fit import Fit, Job, TrainError, fit, load_module, save_module
 from .from_torch import from_torch
 from .network import LIF as IntegerLIF
-from .network import Network
+from .network import Network, ReadoutKind
 from .network_file import load_network, save_network
-from .nn import LIF, BatchNormOverTime, ResidualSNN
+from .nn import (
+    LIF,
+    BatchNormOverTime,
+    LastMembrane,
+    MaxMembrane,
+    ResidualSNN,
+    SpikeCount,
+)
 from .qat import QATNetwork
 from .quantise import QuantiseConfig, plan
 
@@ -40,6 +47,8 @@ class TrainConfig:
         blocks, width: residual blocks of two weight layers each, neurons of every layer.
         steps: T, timesteps per sample.
         beta, threshold, reset, reset_delay: of every neuron.
+        readout: how the last layer's currents become scores; all but ``"sum_current"`` have one
+            more layer of neurons, which does not reset where its membrane is read.
         epochs, qat_epochs: of floating-point and of quantised training.
         lr, qat_lr: peak learning rates (one warm-up epoch, then cosine to 0).
         weight_decay: of AdamW, on weight matrices only.
@@ -59,12 +68,13 @@ class TrainConfig:
     threshold: float = 1.0
     reset: Literal["subtract", "zero", "none"] = "subtract"
     reset_delay: bool = True
+    readout: ReadoutKind = "sum_current"
     epochs: int = 40
     qat_epochs: int = 20
     lr: float = 5e-3
-    qat_lr: float = 1e-3
-    weight_decay: float = 1e-2
-    activity: float = 0.1
+    qat_lr: float = 3e-3
+    weight_decay: float = 0.1
+    activity: float = 0.3
     batch: int = 64
     seed: int = 0
     bits: int = 4
@@ -81,6 +91,9 @@ class TrainConfig:
                 raise TrainError(f"{name} is {getattr(self, name)}, must be above 0")
         if self.block_type not in ("ms", "sew", "plain"):
             raise TrainError(f"block_type is {self.block_type!r}, must be ms, sew or plain")
+        if self.readout not in get_args(ReadoutKind):
+            kinds = ", ".join(get_args(ReadoutKind))
+            raise TrainError(f"readout is {self.readout!r}, must be one of {kinds}")
         if self.device not in ("auto", "cpu", "cuda"):
             raise TrainError(f"device is {self.device!r}, must be auto, cpu or cuda")
 
@@ -96,11 +109,19 @@ def device_of(config: TrainConfig) -> torch.device:
 def build_model(config: TrainConfig, data: Dataset) -> ResidualSNN:
     """The untrained module of ``config`` for ``data``, initialised from ``config.seed``."""
     torch.manual_seed(config.seed)
-    return ResidualSNN(
+    model = ResidualSNN(
         data.inputs, data.classes, config.width, config.blocks, config.block_type, op=config.op,
         beta=config.beta, threshold=config.threshold,
         neuron={"reset_mechanism": config.reset, "reset_delay": config.reset_delay},
     )  # fmt: skip
+    if config.readout == "count":
+        spiking = LIF(config.beta, config.threshold, reset_mechanism=config.reset)
+        model.register_module("readout", nn.Sequential(spiking, SpikeCount()))
+    elif config.readout != "sum_current":
+        kind = LastMembrane if config.readout == "last_membrane" else MaxMembrane
+        still = LIF(config.beta, config.threshold, reset_mechanism="none")
+        model.register_module("readout", kind(still))
+    return model
 
 
 def train_float(config: TrainConfig, data: Dataset, folder: Path) -> tuple[ResidualSNN, Fit]:
@@ -111,10 +132,13 @@ def train_float(config: TrainConfig, data: Dataset, folder: Path) -> tuple[Resid
     """
     device = device_of(config)
     model = build_model(config, data).to(device)
-    lifs = [module for module in model.modules() if isinstance(module, LIF)]
     spikes: list[Tensor] = []
-    for lif in lifs:
-        lif.register_forward_hook(lambda _module, _inputs, output: spikes.append(output.mean()))
+
+    def record(_module: nn.Module, _inputs: object, output: Tensor | tuple[Tensor, Tensor]) -> None:
+        spikes.append((output[0] if isinstance(output, tuple) else output).mean())
+
+    lifs = [module for module in model.modules() if isinstance(module, LIF)]
+    hooks = [lif.register_forward_hook(record) for lif in lifs]
 
     def loss(inputs: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
         spikes.clear()
@@ -125,6 +149,8 @@ def train_float(config: TrainConfig, data: Dataset, folder: Path) -> tuple[Resid
     best = folder / FLOAT_FILE
     job = _job(config, data, folder, "float", model, loss, lambda: save_module(model, best))
     result = fit(job)
+    for hook in hooks:
+        hook.remove()
     load_module(model, best)
     reestimate(model, data.train, config, data.format.step)
     save_module(model, best)
@@ -215,7 +241,9 @@ def reestimate(model: nn.Module, samples: Samples, config: TrainConfig, step: fl
 
 
 def _loss(scores: Tensor, labels: Tensor, config: TrainConfig) -> Tensor:
-    return nn.functional.cross_entropy(scores.float() / config.steps, labels)
+    # Currents add up over time; the mean keeps the loss's scale whatever T.
+    scale = 1 / config.steps if config.readout == "sum_current" else 1.0
+    return nn.functional.cross_entropy(scores.float() * scale, labels)
 
 
 def _job(

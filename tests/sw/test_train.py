@@ -78,6 +78,16 @@ def test_both_stages_learn(data: Dataset, tmp_path: Path, block_type) -> None:
     assert best["accuracy"] == max(epoch["accuracy"] for epoch in quantised.history)
 
 
+@pytest.mark.parametrize("readout", ["count", "last_membrane", "max_membrane"])
+def test_other_readouts_learn(data: Dataset, tmp_path: Path, readout) -> None:
+    config = replace(SMALL, readout=readout, width=32, epochs=8, batch=32)
+    model, result = train_float(config, data, tmp_path)
+    assert result.accuracy > 0.4
+    network, quantised = train_quantised(config, data, model, tmp_path)
+    assert network.readout.kind == readout
+    assert quantised.accuracy > 0.4
+
+
 @pytest.mark.parametrize("epochs", [2, 4])
 def test_an_interrupted_run_resumes_to_the_same_result(
     data: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, epochs: int
@@ -194,6 +204,7 @@ def test_files_of_another_model_are_refused(data: Dataset, tmp_path: Path) -> No
         ({"epochs": 0}, "epochs is 0, must be at least 1"),
         ({"lr": 0.0}, "lr is 0.0, must be above 0"),
         ({"block_type": "resnet"}, "block_type is 'resnet', must be ms, sew or plain"),
+        ({"readout": "mean"}, "readout is 'mean', must be one of count, sum_current, last_mem"),
         ({"device": "tpu"}, "device is 'tpu', must be auto, cpu or cuda"),
     ],
 )
