@@ -62,7 +62,8 @@ class Dataflow(wiring.Component):
         """The component of each node, by elaboration."""
         node, readout = self.network.input, self.network.readout
         clippers = [n for n in self.network.nodes if isinstance(n, LIF | JoinNode)]
-        most = sum(self.plan.neuron_lanes[n.name] for n in clippers)
+        # At least 1: a port of no bits breaks tools.
+        most = max(1, sum(self.plan.neuron_lanes[n.name] for n in clippers))
         super().__init__(
             {
                 "events": In(spike_stream(node.size, shape_of(node.format))),
@@ -78,7 +79,10 @@ class Dataflow(wiring.Component):
 
 
 class _Build:
-    """One elaboration: a component for each node, and streams for the edges that leave it."""
+    """One elaboration: a component for each node, and streams for the edges that leave it.
+
+    Names made from a node's name hold a ``-``, which no node's name does: they never clash.
+    """
 
     def __init__(self, engine: Dataflow) -> None:
         self.engine = engine
@@ -121,7 +125,7 @@ class _Build:
         )
         memory = WeightMemory(node.weight.tolist(), fold.lanes, weight)
         self.module.submodules[node.name] = self.engine.units[node.name] = synapse
-        self.module.submodules[f"{node.name}_weights"] = memory
+        self.module.submodules[f"{node.name}-weights"] = memory
         wiring.connect(self.module, synapse.rows, memory.port)
         wiring.connect(self.module, self.operand(node.name, "input"), synapse.spikes)
         self.probe(node, "current", synapse.currents, self.network.values[node.name].format)
@@ -158,21 +162,22 @@ class _Build:
         edges = self.edges_from(node.name)
         membranes = [edge for edge in edges if self.reads_membrane(edge)]
         spikes = [edge for edge in edges if not self.reads_membrane(edge)]
-        branches = self.fork(f"{node.name}_fork", array.spikes, len(membranes) + bool(spikes))
+        branches = self.fork(f"{node.name}-fork", array.spikes, len(membranes) + bool(spikes))
         for edge, branch in zip(membranes, branches, strict=False):
             self.leave(node.name, [edge], self.select(branch, "membrane"))
         if spikes:
-            output = self.select(branches[-1], "spike")
             if node.inhibition:
                 output = self.inhibit(node, branches[-1])
+            else:
+                output = self.select(branches[-1], "spike")
             self.probe(node, "spike", output, SPIKE)
-            self.leave(f"{node.name}_spike", spikes, output)
+            self.leave(f"{node.name}-spike", spikes, output)
 
     def inhibit(self, node: LIF, source: Any) -> Any:
         unit = Inhibition(
             node.size, self.plan.neuron_lanes[node.name], source.payload.values[0].shape()
         )
-        self.module.submodules[f"{node.name}_inhibition"] = unit
+        self.module.submodules[f"{node.name}-inhibition"] = unit
         wiring.connect(self.module, source, unit.input)
         return unit.output
 
@@ -214,7 +219,7 @@ class _Build:
 
     def leave(self, name: str, edges: list[Edge], source: Any) -> None:
         """Send ``source`` along ``edges``, each made into what its target reads."""
-        for edge, branch in zip(edges, self.fork(f"{name}_fork", source, len(edges)), strict=True):
+        for edge, branch in zip(edges, self.fork(f"{name}-fork", source, len(edges)), strict=True):
             self.arriving[edge] = self.deliver(edge, branch)
 
     def fork(self, name: str, source: Any, outputs: int) -> list[Any]:
@@ -228,17 +233,17 @@ class _Build:
     def deliver(self, edge: Edge, source: Any) -> Any:
         """``source`` as events for a synapse, as beats for others, buffered as planned."""
         node, target = self.network.by_name[edge.source], self.network.by_name[edge.target]
-        name = f"{edge.source}_to_{edge.target}_{edge.port}"
+        name = f"{edge.source}-{edge.target}-{edge.port}"
         shape = shape_of(self.network.values[edge.source].format)
         if isinstance(node, Input) and not isinstance(target, Dense):
             lanes = self.plan.neuron_lanes[edge.target]
-            source = self.insert(f"{name}_decoder", EventDecoder(node.size, lanes, shape), source)
+            source = self.insert(f"{name}-decoder", EventDecoder(node.size, lanes, shape), source)
         if depth := self.plan.buffer_depth(edge):
             buffer = StepBuffer(source.signature, depth)
-            source = self.insert(f"{name}_buffer", buffer, source)
+            source = self.insert(f"{name}-buffer", buffer, source)
         if not isinstance(node, Input) and isinstance(target, Dense):
             encoder = EventEncoder(node.size, self.plan.neuron_lanes[edge.source], shape)
-            source = self.insert(f"{name}_encoder", encoder, source)
+            source = self.insert(f"{name}-encoder", encoder, source)
         return source
 
     def insert(self, name: str, component: Any, source: Any) -> Any:
@@ -273,9 +278,9 @@ class _Build:
         for i in range(len(terms) - 1):
             (first, first_values), (second, second_values) = terms.pop(0), terms.pop(0)
             operands = {"branch": [first_values], "shortcut": [second_values]}
-            values = JoinNode(f"{node.name}_sum{i}", "add", node.size).exact(operands)
+            values = JoinNode(node.name, "add", node.size).exact(operands)
             join = self.add_join(
-                f"{node.name}_sum{i}",
+                f"{node.name}-sum{i}",
                 JoinKind.ADD,
                 (first, first_values),
                 (second, second_values),

@@ -33,15 +33,16 @@ class EventEncoder(wiring.Component):
         word = Signal(index_shape(words))
         event = self.output.payload
 
-        lane = Signal(range(self.lanes))
+        lane = Signal(index_shape(self.lanes))
         rest = Signal(self.lanes)
         m.d.comb += rest.eq(waiting & (waiting - 1))
         for i in reversed(range(self.lanes)):
             with m.If(waiting[i]):
                 m.d.comb += lane.eq(i)
+        shift = self.lanes.bit_length() - 1
         aligned = self.lanes & (self.lanes - 1) == 0
         m.d.comb += [
-            event.index.eq(Cat(lane, word) if aligned else word * self.lanes + lane),
+            event.index.eq(Cat(lane[:shift], word) if aligned else word * self.lanes + lane),
             event.value.eq(Array(held.values)[lane]),
             event.end_of_step.eq(~waiting.any()),
             event.end_of_sample.eq(held.end_of_sample & ~waiting.any()),

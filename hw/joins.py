@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from amaranth.hdl import Module, Mux, Shape, Signal, Value
+from amaranth.hdl import Const, Module, Mux, Shape, Signal, Value
 from amaranth.lib import enum, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -84,7 +84,8 @@ class Join(wiring.Component):
                 self.branch.payload.values[lane], self.shortcut.payload.values[lane]
             )
             shifted = exact >> layout.drop
-            over, under = shifted > layout.result.max, shifted < layout.result.min
+            over = shifted > layout.result.max
+            under = shifted < layout.result.min if shifted.shape().signed else Const(0)
             bounded = Mux(over, layout.result.max, Mux(under, layout.result.min, shifted))
             clipped.append(over | under)
             with m.If(move):

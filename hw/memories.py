@@ -18,4 +18,5 @@ def memory(shape: ShapeLike, depth: int, init: Any = (), *, block: bool = False)
     attributes: dict[str, Any] = {"no_rw_check": 1}
     if block:
         attributes["ram_style"] = "block"
-    return Memory(shape=shape, depth=depth, init=init, attrs=attributes)
+    # Two rows at least: the address of one has no bits, which breaks tools.
+    return Memory(shape=shape, depth=max(2, depth), init=init, attrs=attributes)
