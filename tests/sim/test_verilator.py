@@ -9,15 +9,21 @@ CLEAN = "module top(input wire a, output wire b);\n  assign b = !a;\nendmodule\n
 MAIN = '#include "Vtop.h"\nint main() { Vtop top; top.a = 1; top.eval(); return top.b; }\n'
 
 
+@pytest.fixture(scope="module")
+def own_folder(tmp_path_factory):
+    return tmp_path_factory.mktemp("cache")
+
+
 @pytest.fixture
-def empty_cache(tmp_path, monkeypatch):
-    monkeypatch.setenv("RESLIF_CACHE", str(tmp_path / "cache"))
+def own_cache(own_folder, monkeypatch):
+    """A cache that was empty before this module's tests."""
+    monkeypatch.setenv("RESLIF_CACHE", str(own_folder))
 
 
 @pytest.mark.parametrize(
     ("missing", "message"), [("c++", r"C\+\+ compiler"), ("make", "make"), ("perl", "perl")]
 )
-def test_a_missing_program_is_one_clear_error(missing, message, tmp_path, monkeypatch, empty_cache):
+def test_a_missing_program_is_one_clear_error(missing, message, tmp_path, monkeypatch, own_cache):
     for name in {"c++", "make", "perl"} - {missing}:
         (tmp_path / name).write_text("#!/bin/sh\n")
         (tmp_path / name).chmod(0o755)
@@ -26,7 +32,7 @@ def test_a_missing_program_is_one_clear_error(missing, message, tmp_path, monkey
         build(Recipe({"top.v": CLEAN}, MAIN))
 
 
-def test_a_build_is_made_once(empty_cache, monkeypatch):
+def test_a_build_is_made_once(own_cache, monkeypatch):
     recipe = Recipe({"top.v": CLEAN}, MAIN, fast=False)
     folder = build(recipe)
     assert os.access(folder / TOP, os.X_OK)
@@ -48,7 +54,7 @@ def test_everything_that_matters_is_in_the_digest():
     assert len({recipe.digest for recipe in recipes}) == len(recipes)
 
 
-def test_a_failed_build_is_one_line_and_no_build(empty_cache):
+def test_a_failed_build_is_one_line_and_no_build(own_cache):
     recipe = Recipe({"top.v": CLEAN.replace("!a", "!nothing")}, MAIN)
     for _ in range(2):  # the second must not find the ruins of the first
         with pytest.raises(SimulationError, match=r"%Error: .*nothing") as error:
@@ -69,12 +75,15 @@ def test_lint_finds_what_no_waiver_covers(tmp_path):
     top = tmp_path / "top.v"
     top.write_text(CLEAN)
     lint(top)
-    top.write_text(CLEAN.replace("wire b", "wire [3:0] b"))
-    with pytest.raises(SimulationError, match="lint is not clean, first of 1: %Warning-WIDTH"):
+    top.write_text(CLEAN.replace("!a", "!c"))
+    with pytest.raises(SimulationError, match=r"lint is not clean, first of .*%Error"):
+        lint(top)
+    top.write_text(CLEAN.replace("wire b", "wire b, output wire c"))
+    with pytest.raises(SimulationError, match="lint is not clean, first of 1: %Warning-UNDRIVEN"):
         lint(top)
     waivers = tmp_path / "waivers.vlt"
-    waivers.write_text('`verilator_config\n// Because.\nlint_off -rule WIDTHEXPAND -file "*"\n')
+    waivers.write_text('`verilator_config\n// Because.\nlint_off -rule UNDRIVEN -file "*"\n')
     lint(top, waivers)
-    waivers.write_text('`verilator_config\nlint_off -rule WIDTHEXPAND -file "*"\n')
+    waivers.write_text('`verilator_config\nlint_off -rule UNDRIVEN -file "*"\n')
     with pytest.raises(SimulationError, match="no comment gives the reason of 'lint_off"):
         lint(top, waivers)
