@@ -80,7 +80,7 @@ def check(stage: str, result: tuple[int, str], folder: Path) -> str:
     """What a program said, or an error with its own reason if it failed."""
     status, text = result
     if status:
-        errors = re.findall(r"^(?:.*: )?ERROR: (.*)$", text, re.MULTILINE)
-        reason = errors[0] if errors else f"exit status {status}"
+        errors = re.findall(r"^(.*)ERROR: (.*)$", text, re.MULTILINE)
+        reason = "".join(errors[0]) if errors else f"exit status {status}"
         raise BuildError(f"{stage} failed: {reason} (all of it in {folder / stage}.log)")
     return text

@@ -1,7 +1,7 @@
 """A serial host link (UART: 8 data bits, no parity, 1 stop bit) that carries a design's words.
 
-Every word is four bytes, the lowest first. A line break (the line held low for longer than a
-character) starts afresh: whatever is under way is forgotten and the design is reset.
+Every word is four bytes, the lowest first. A line break (the line held low for two characters or
+longer) starts afresh: whatever is under way is forgotten and the design is reset.
 """
 
 from __future__ import annotations
@@ -31,8 +31,8 @@ class SerialReceiver(wiring.Component):
     -------
     rx: the line, asynchronous, 1 when idle.
     data, received: a byte, and for one cycle that it is there. It cannot be held up.
-    broken: for one cycle, that a line break has begun.
     garbled: for one cycle, that a character had no stop bit and was dropped.
+    broken: for one cycle, that the line has then stayed low for another character: a line break.
     """
 
     def __init__(self, divisor: int) -> None:
@@ -52,27 +52,29 @@ class SerialReceiver(wiring.Component):
         m = Module()
         line = Signal(init=1)
         m.submodules.synchronizer = FFSynchronizer(self.rx, line, init=1)
-        wait, bit = Signal(range(self.divisor)), Signal(range(CHARACTER_BITS))
-        busy, idle = Signal(), Signal()
-        with m.If(~busy):
-            # After a character without a stop bit the line must first be idle again.
-            m.d.sync += [wait.eq(self.divisor // 2 - 1), bit.eq(0), idle.eq(idle | line)]
-            m.d.sync += busy.eq(idle & ~line)
+        wait, bit = Signal(range(self.divisor)), Signal(range(CHARACTER_BITS + 1))
+        # ``held``: no character until the line has been idle, as at power-up and after a missing
+        # stop bit.
+        busy, held = Signal(), Signal(init=1)
+        last = (wait == 0) & (bit == CHARACTER_BITS - 1)
+        with m.If(~busy & ~held):
+            m.d.sync += [wait.eq(self.divisor // 2 - 1), bit.eq(0), busy.eq(~line)]
+        with m.Elif(held & line):
+            m.d.sync += held.eq(0)
         with m.Elif(wait != 0):
             m.d.sync += wait.eq(wait - 1)
-        with m.Else():
+        with m.Elif(bit != CHARACTER_BITS):
             m.d.sync += [wait.eq(self.divisor - 1), bit.eq(bit + 1)]
-            with m.If(bit == 0):
+            with m.If(busy & (bit == 0)):
                 m.d.sync += busy.eq(~line)
-            with m.Elif(bit != CHARACTER_BITS - 1):
+            with m.Elif(busy & ~last):
                 m.d.sync += self.data.eq(Cat(self.data[1:], line))
-            with m.Else():
-                m.d.sync += [busy.eq(0), idle.eq(line)]
-        stop = busy & (wait == 0) & (bit == CHARACTER_BITS - 1)
+            with m.Elif(busy):
+                m.d.sync += [busy.eq(0), held.eq(~line), bit.eq(0)]
         m.d.comb += [
-            self.received.eq(stop & line),
-            self.broken.eq(stop & ~line & (self.data == 0)),
-            self.garbled.eq(stop & ~line & (self.data != 0)),
+            self.received.eq(busy & last & line),
+            self.garbled.eq(busy & last & ~line),
+            self.broken.eq(held & last & ~line),
         ]
         return m
 
@@ -116,7 +118,7 @@ class SerialLink(wiring.Component):
     rx, tx: the line from and to the host.
     words: what the host sends.
     results: what the host is to receive; may have to wait.
-    reset: for one cycle, that a line break has begun: the design must start afresh.
+    reset: for one cycle, that the line is broken: the design must start afresh.
     fault: input was lost and the link is silent.
     """
 

@@ -9,7 +9,7 @@ from amaranth.sim import Simulator
 from reslif.hw.serial import SerialLink, SerialReceiver, SerialTransmitter, check_divisor
 
 BITS = 10
-BREAK = 14
+BREAK = 24
 
 
 async def idle(ctx, cycles: int) -> None:
@@ -114,13 +114,18 @@ def test_receiver_tells_a_break_a_garbled_character_and_a_glitch_apart() -> None
         await send(ctx, dut.rx, b"\x34", 8, stop=0)
         await idle(ctx, 20)
         await send(ctx, dut.rx, b"\x56", 8)
-        for length in (10, 14, 400):
+        for length in (10, 18, 22, 400):
             ctx.set(dut.rx, 0)
             await idle(ctx, length * 8)
             ctx.set(dut.rx, 1)
             await idle(ctx, 16)
         await send(ctx, dut.rx, b"\x00\x78", 8)
-        await idle(ctx, 16)
+        for first in range(1, 8):  # a break that begins amid a character
+            await send(ctx, dut.rx, b"\x9a", 8)
+            for bit in (0, *([1] * first)):
+                ctx.set(dut.rx, bit)
+                await idle(ctx, 8)
+            await send_break(ctx, dut.rx, 8)
 
     async def listen(ctx):
         while True:
@@ -135,7 +140,9 @@ def test_receiver_tells_a_break_a_garbled_character_and_a_glitch_apart() -> None
                 seen.append("garbled")
 
     run(dut, host, listen)
-    assert seen == ["12", "garbled", "56", "break", "break", "break", "00", "78"]
+    broken = ["garbled", "break"]
+    once = ["12", "garbled", "56", "garbled", "garbled", *broken, *broken, "00", "78"]
+    assert seen == once + ["9a", *broken] * 7
 
 
 @pytest.mark.parametrize("divisor", [4, 9])
