@@ -65,8 +65,8 @@ def from_torch(module: nn.Module, sample: Tensor, input_format: Format = SPIKE) 
     if not torch.isfinite(sample).all():
         raise GraphError("the example input holds NaN or infinity, must be finite")
     # In double precision, so that folding batch norm cannot tip a membrane over its threshold.
-    module = copy.deepcopy(module).double().eval()
-    sample = sample.double()
+    module = copy.deepcopy(module).cpu().double().eval()
+    sample = sample.cpu().double()
     tracer = _Tracer()
     tracer.record_stack_traces = True
     try:

@@ -22,6 +22,7 @@ from .data import Dataset, Split, load_dataset
 from .evaluate import evaluate
 from .network import LIF, Network
 from .network_file import write_atomically
+from .quantise import QuantiseConfig, quantise
 from .train import TrainConfig, accuracy_float, train_float, train_quantised
 
 Row = dict[str, Any]
@@ -32,23 +33,26 @@ def study(
 ) -> tuple[Row, list[Row]]:
     """Train ``config`` once in floating point and once for each of ``bits``.
 
-    The rows have the accuracies on the test samples and, of the integer networks, the spike
-    rate over all hidden neurons.
+    The rows have the accuracies on the test samples and, of the integer networks, the accuracy
+    without any quantised training and the spike rate over all hidden neurons.
     """
     common = {"block_type": config.block_type, "split": data.split, "seed": config.seed}
     model, fit = train_float(config, data, folder)
     accuracy = accuracy_float(model, data.test, config.steps, data.format.step)
     first = {**common, "bits": "float", "accuracy": accuracy, "seconds": round(fit.seconds, 1)}
+    samples = data.test.over_time(config.steps)
+    calibration = data.train.over_time(config.steps)[:, :256]
     rows = []
     for width in bits:
         chosen = replace(config, bits=width)
+        untrained = quantise(model, calibration, QuantiseConfig(bits=width), data.format)
         network, fit = train_quantised(chosen, data, model, folder / f"{width}bit")
-        samples = data.test.over_time(config.steps)
         rows.append(
             {
                 **common,
                 "bits": width,
                 "accuracy": evaluate(network, samples, data.test.labels),
+                "untrained": evaluate(untrained, samples, data.test.labels),
                 "spike_rate": round(spike_rate(network, samples), 4),
                 "seconds": round(fit.seconds, 1),
                 "digest": network.digest,

@@ -168,7 +168,7 @@ def train_quantised(
     device = device_of(config)
     calibration = data.train.over_time(config.steps)[:, :256]
     real = torch.as_tensor(calibration[:, :8] * data.format.step)
-    graph = from_torch(model.cpu(), real, data.format)
+    graph = from_torch(model, real, data.format)
     settings = QuantiseConfig(bits=config.bits, guard_bits=config.guard_bits)
     module = QATNetwork(plan(graph, calibration, settings), graph).to(device)
     lifs = module.quantised.network.nodes_of(IntegerLIF)
