@@ -48,7 +48,9 @@ class Device:
     @property
     def pin_mhz(self) -> float:
         """Frequency of the board's oscillator."""
-        return self.oscillator.clock.frequency / 1e6
+        clock = self.oscillator.clock
+        assert clock is not None  # it is the platform's default clock
+        return clock.frequency / 1e6
 
     def resource(self, name: str, number: int = 0) -> Resource:
         """A resource of the board, such as its serial port."""

@@ -33,7 +33,7 @@ class RunResult:
     seconds: float
 
 
-def open_line(port: str, device: Device, timeout: float = 5.0) -> serial.SerialBase:
+def open_line(port: str, device: Device, timeout: float = 5.0) -> serial.Serial:
     """The serial line at ``port`` (a device file or a pyserial URL), at the device's rate.
 
     ``timeout`` is how long to wait for each answer, in seconds. Raises :class:`BuildError` if
@@ -45,7 +45,7 @@ def open_line(port: str, device: Device, timeout: float = 5.0) -> serial.SerialB
         raise BuildError(f"serial port '{port}' cannot be opened: {error}") from None
 
 
-def restart(line: serial.SerialBase) -> None:
+def restart(line: serial.Serial) -> None:
     """Send a line break: the board forgets what it was doing and starts afresh."""
     line.send_break(BREAK_SECONDS)
     time.sleep(QUIET_SECONDS)
@@ -53,7 +53,7 @@ def restart(line: serial.SerialBase) -> None:
 
 
 def run_samples(
-    line: serial.SerialBase,
+    line: serial.Serial,
     words: Sequence[npt.NDArray[np.uint32]],
     classes: int,
     expected: npt.ArrayLike | None = None,
