@@ -65,7 +65,8 @@ class Accumulators(wiring.Component):
     drain, untouched, end_of_sample
         Send all sums (a pulse, after the last address phase); ``untouched`` if no addend came.
     currents
-        The step's sums. ``drained`` pulses with the last beat's transfer.
+        The step's sums. ``drained`` pulses once the last of them has left the
+        accumulators.
     """
 
     def __init__(self, layout: AccumulatorLayout) -> None:
@@ -89,36 +90,42 @@ class Accumulators(wiring.Component):
         layout, output = self.layout, self.currents
         parts = layout.lanes // layout.out_lanes
         word, part = Signal(index_shape(layout.words)), Signal(index_shape(parts))
-        sent, last, next_word = Signal(), Signal(), Signal()
+        present, sent, last, next_word = Signal(), Signal(), Signal(), Signal()
         last_word, last_part = divmod(layout.beats - 1, parts)
         m.d.comb += [
-            sent.eq(output.valid & output.ready),
+            sent.eq(present & (~output.valid | output.ready)),
             last.eq((word == last_word) & (part == last_part)),
             next_word.eq(sent & (part == parts - 1) & ~last),
-            output.payload.end_of_step.eq(last),
-            output.payload.end_of_sample.eq(last & self.end_of_sample),
             self.drained.eq(sent & last),
         ]
         with m.If(self.drain):
-            m.d.sync += output.valid.eq(1)
+            m.d.sync += present.eq(1)
         with m.If(sent):
-            m.d.sync += part.eq(part + 1)
+            m.d.sync += [
+                output.valid.eq(1),
+                output.payload.end_of_step.eq(last),
+                output.payload.end_of_sample.eq(last & self.end_of_sample),
+                part.eq(part + 1),
+            ]
             with m.If(part == parts - 1):
                 m.d.sync += part.eq(0)
             with m.If(next_word):
                 m.d.sync += word.eq(word + 1)
             with m.If(last):
-                m.d.sync += [word.eq(0), part.eq(0), output.valid.eq(0)]
+                m.d.sync += [word.eq(0), part.eq(0), present.eq(0)]
+        with m.Elif(output.ready):
+            m.d.sync += output.valid.eq(0)
         return word, part, next_word
 
     def send(self, m: Module, row: data.View, part: Signal) -> None:
-        """Drive the output's values with part ``part`` of ``row``."""
-        lanes = self.layout.out_lanes
+        """Register part ``part`` of ``row`` as the output's values, whenever they may change."""
+        lanes, output = self.layout.out_lanes, self.currents
         parts = [
             Cat(row[first + i] for i in range(lanes))
             for first in range(0, self.layout.lanes, lanes)
         ]
-        m.d.comb += self.currents.payload.values.as_value().eq(Array(parts)[part])
+        with m.If(~output.valid | output.ready):
+            m.d.sync += output.payload.values.as_value().eq(Array(parts)[part])
 
 
 class AccumulatorMemory(Accumulators):

@@ -140,8 +140,8 @@ class _Build:
             JoinKind[node.op.upper()],
             (self.operand(node.name, "branch"), branch),
             (self.operand(node.name, "shortcut"), shortcut),
-            exact if node.format is None else node.format,
-            exact.frac,
+            exact,
+            node.format or exact,
         )
         self.probe(node, "value", join.output, join.layout.result)
         self.leave(node.name, self.edges_from(node.name), join.output)
@@ -285,7 +285,7 @@ class _Build:
                 (first, first_values),
                 (second, second_values),
                 values.format,
-                values.format.frac,
+                values.format,
             )
             terms.append((join.output, values))
         return terms[0]
@@ -296,19 +296,18 @@ class _Build:
         kind: JoinKind,
         branch: tuple[Any, Values],
         shortcut: tuple[Any, Values],
+        exact: Format,
         result: Format,
-        exact_frac: int,
     ) -> Join:
         layout = JoinLayout(
             lanes=len(branch[0].payload.values),
             branch=shape_of(branch[1].format),
             shortcut=shape_of(shortcut[1].format),
-            align_branch=max(0, exact_frac - branch[1].format.frac) if kind == JoinKind.ADD else 0,
-            align_shortcut=(
-                max(0, exact_frac - shortcut[1].format.frac) if kind == JoinKind.ADD else 0
-            ),
-            drop=exact_frac - result.frac,
+            align_branch=exact.frac - branch[1].format.frac if kind == JoinKind.ADD else 0,
+            align_shortcut=(exact.frac - shortcut[1].format.frac if kind == JoinKind.ADD else 0),
+            drop=exact.frac - result.frac,
             result=result,
+            exact=result == exact,
         )
         join = self.module.submodules[name] = self.engine.units[name] = Join(layout)
         wiring.connect(self.module, branch[0], join.branch)

@@ -31,7 +31,8 @@ class JoinLayout:
     """Widths of a join.
 
     ``align_branch`` and ``align_shortcut`` are left shifts that bring both operands of an addition
-    to one grid; ``drop`` fraction bits are floored away; ``result`` then saturates.
+    to one grid; ``drop`` fraction bits are floored away; ``result`` then saturates, unless it is
+    ``exact``, which needs no logic.
     """
 
     lanes: int
@@ -41,6 +42,7 @@ class JoinLayout:
     align_shortcut: int
     drop: int
     result: Format
+    exact: bool
 
 
 class Join(wiring.Component):

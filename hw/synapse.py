@@ -62,11 +62,11 @@ class Synapse(wiring.Component):
     @property
     def latency(self) -> int:
         """Cycles from the end-of-step beat's arrival to the first currents, if events rest."""
-        return 2
+        return 3
 
     def cycles_per_step(self, events: int) -> int:
         """Steady-state cycles of a timestep with ``events`` events, when nothing stalls it."""
-        overhead = self.latency + self.graded if events else 1
+        overhead = 2 + self.graded if events else 1
         return events * self.layout.words + self.layout.beats + overhead
 
     def elaborate(self, platform: object) -> Module:

@@ -9,20 +9,20 @@ from reslif.sw.network import Join as JoinNode
 from streams_sim import beats_of, run, values_of
 
 CASES = [
-    ("add", Format(6, 3), Format(5, 1), Format(8, 3)),
-    ("add", Format(6, 3), Format(5, 1), Format(5, 2)),
-    ("add", Format(1, 0, False), Format(1, 0, False), Format(2, 0, False)),
-    ("and", Format(1, 0, False), Format(3, 0, False), Format(3, 0, False)),
-    ("and", Format(4, 1), Format(3, 2), Format(7, 3)),
-    ("iand", Format(2, 0, False), Format(5, 2), Format(5, 2)),
-    ("or", Format(1, 0, False), Format(1, 0, False), Format(1, 0, False)),
-    ("or", Format(2, 0, False), Format(3, 0, False), Format(1, 0, False)),
+    ("add", Format(6, 3), Format(5, 1), Format(8, 3), True),
+    ("add", Format(6, 3), Format(5, 1), Format(5, 2), False),
+    ("add", Format(1, 0, False), Format(1, 0, False), Format(2, 0, False), True),
+    ("and", Format(1, 0, False), Format(3, 0, False), Format(3, 0, False), True),
+    ("and", Format(4, 1), Format(3, 2), Format(7, 3), True),
+    ("iand", Format(2, 0, False), Format(5, 2), Format(5, 2), True),
+    ("or", Format(1, 0, False), Format(1, 0, False), Format(1, 0, False), True),
+    ("or", Format(2, 0, False), Format(3, 0, False), Format(1, 0, False), True),
 ]
 
 
-@pytest.mark.parametrize(("op", "branch", "shortcut", "result"), CASES)
+@pytest.mark.parametrize(("op", "branch", "shortcut", "result", "exact"), CASES)
 @pytest.mark.parametrize("stall", [0.0, 0.4])
-def test_equals_golden(op, branch, shortcut, result, stall):
+def test_equals_golden(op, branch, shortcut, result, exact, stall):
     rng = np.random.default_rng(3)
     s = rng.integers(branch.min, branch.max + 1, (5, 2, 7))
     x = rng.integers(shortcut.min, shortcut.max + 1, (5, 2, 7))
@@ -43,6 +43,7 @@ def test_equals_golden(op, branch, shortcut, result, stall):
             align_shortcut=frac - shortcut.frac if add else 0,
             drop=frac - result.frac,
             result=result,
+            exact=exact,
         )
     )
     got = run(
@@ -71,6 +72,7 @@ def test_latency():
             align_shortcut=0,
             drop=0,
             result=Format(2, 0, False),
+            exact=True,
         )
     )
     beats = beats_of(np.ones((4, 1, 4), int), 2)
