@@ -149,7 +149,13 @@ class _Build:
     def lif(self, node: LIF) -> None:
         current, values = self.total(node)
         align = node.membrane.frac - values.format.frac
-        array = lif_array(node, self.plan.neuron_lanes[node.name], shape_of(values.format), align)
+        edges = self.edges_from(node.name)
+        membranes = [edge for edge in edges if self.reads_membrane(edge)]
+        spikes = [edge for edge in edges if not self.reads_membrane(edge)]
+        sends = ("spike",) * bool(spikes) + ("membrane",) * bool(membranes)
+        sends += ("margin",) * bool(spikes and node.inhibition)
+        lanes = self.plan.neuron_lanes[node.name]
+        array = lif_array(node, lanes, shape_of(values.format), align, sends)
         self.module.submodules[node.name] = self.engine.units[node.name] = array
         wiring.connect(self.module, current, array.currents)
         self.module.d.comb += array.config.eq(lif_config(node))
@@ -157,11 +163,8 @@ class _Build:
         if len(self.network.incoming(node.name, "input")) > 1:
             form = Format(values.format.width + align, node.membrane.frac, values.format.signed)
             self.probe(node, "current", current, form, lambda value: value << align)
-        self.probe(node, "membrane", array.spikes, node.membrane, lambda value: value.membrane)
+        self.inner_probe(node, "membrane", lanes, node.membrane)
 
-        edges = self.edges_from(node.name)
-        membranes = [edge for edge in edges if self.reads_membrane(edge)]
-        spikes = [edge for edge in edges if not self.reads_membrane(edge)]
         branches = self.fork(f"{node.name}-fork", array.spikes, len(membranes) + bool(spikes))
         for edge, branch in zip(membranes, branches, strict=False):
             self.leave(node.name, [edge], self.select(branch, "membrane"))
@@ -191,18 +194,7 @@ class _Build:
         kinds = {"last_membrane": ReadoutKind.LAST, "max_membrane": ReadoutKind.MAX}
         self.module.d.comb += unit.kind.eq(kinds.get(node.kind, ReadoutKind.SUM))
         wiring.connect(self.module, unit.results, wiring.flipped(self.engine.results))
-        self.engine.probes.append(
-            Probe(
-                node.name,
-                "score",
-                (node.name,),
-                "probe_score_valid",
-                "probe_score_data",
-                1,
-                node.size,
-                self.network.scores.format,
-            )
-        )
+        self.inner_probe(node, "score", 1, self.network.scores.format)
 
     # Edges
 
@@ -341,6 +333,22 @@ class _Build:
                 f"{name}_valid",
                 f"{name}_data",
                 len(values),
+                self.plan.words(node.name),
+                form,
+            )
+        )
+
+    def inner_probe(self, node: Any, quantity: str, lanes: int, form: Format) -> None:
+        """Announce a probe that the node's own component shows."""
+        valid, word = (f"probe_{quantity}_{what}" for what in ("valid", "data"))
+        self.engine.probes.append(
+            Probe(
+                node.name,
+                quantity,
+                (node.name,),
+                valid,
+                word,
+                lanes,
                 self.plan.words(node.name),
                 form,
             )

@@ -26,9 +26,13 @@ def signed_digits(value: int) -> tuple[int, int]:
     return plus, minus
 
 
-def lif_array(node: LIF, lanes: int, current: Shape, align: int) -> LIFArray:
+def lif_array(
+    node: LIF, lanes: int, current: Shape, align: int, sends: tuple[str, ...] = ("spike",)
+) -> LIFArray:
     """The neurons of ``node``; ``current`` arrives ``align`` bits below the membrane's grid."""
-    layout = LIFLayout(node.size, lanes, current, align, node.membrane.width, node.leak_shift)
+    layout = LIFLayout(
+        node.size, lanes, current, align, node.membrane.width, node.leak_shift, sends
+    )
     count = node.size if node.leak.ndim or node.threshold.ndim else 1
     entries = []
     for i in range(count):

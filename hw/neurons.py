@@ -26,7 +26,8 @@ class LIFLayout:
 
     ``size`` neurons, ``lanes`` a beat; ``current`` is the shape of what arrives, ``align`` the
     left shift that brings it to the membrane's grid; ``membrane`` bits of stored state;
-    ``leak_shift`` is n of ``(k·u) >> n``.
+    ``leak_shift`` is n of ``(k·u) >> n``. ``sends`` names what others read of a neuron: its
+    ``spike``, its stored ``membrane``, its ``margin`` above the threshold.
     """
 
     size: int
@@ -35,6 +36,7 @@ class LIFLayout:
     align: int
     membrane: int
     leak_shift: int
+    sends: tuple[str, ...] = ("spike",)
 
     @property
     def words(self) -> int:
@@ -47,10 +49,13 @@ class LIFLayout:
 
     @property
     def spike(self) -> data.StructLayout:
-        """What one neuron sends: spike, stored membrane, and how far it was above threshold."""
-        return data.StructLayout(
-            {"spike": 1, "membrane": signed(self.membrane), "margin": signed(self.membrane + 1)}
-        )
+        """What one neuron sends."""
+        shapes = {
+            "spike": unsigned(1),
+            "membrane": signed(self.membrane),
+            "margin": signed(self.membrane + 1),
+        }
+        return data.StructLayout({name: shapes[name] for name in self.sends})
 
     @property
     def neuron(self) -> data.StructLayout:
@@ -93,7 +98,7 @@ class LIFArray(wiring.Component):
     -------
     config: reset mode and saturation bounds.
     currents: each timestep's input currents.
-    spikes: each timestep's spikes, membranes and margins.
+    spikes: of each timestep, what ``layout.sends`` names.
     saturated: how many membranes were clipped, a count per cycle.
     """
 
@@ -166,9 +171,20 @@ class LIFArray(wiring.Component):
             state = update.stages(m, move, read.data[lane], current1[lane], per_neuron[lane])
             m.d.comb += write.data[lane].eq(state)
             with m.If(move):
-                m.d.sync += self.spikes.payload.values[lane].eq(update.result)
+                m.d.sync += [
+                    self.spikes.payload.values[lane][name].eq(update.results[name])
+                    for name in layout.sends
+                ]
             clipped.append(update.clipped)
         m.d.sync += self.saturated.eq(Mux(move & valids[-1], popcount(clipped), 0))
+
+        # For the simulation only.
+        probe_valid = Signal(name="probe_membrane_valid")
+        probe_data = Signal(lanes * layout.membrane, name="probe_membrane_data")
+        m.d.comb += [
+            probe_valid.eq(write.en),
+            probe_data.eq(Cat(state.membrane for state in write.data)),
+        ]
         return m
 
     def per_neuron(self, m: Module, accept: Signal, word: Signal) -> list[Any]:
@@ -257,7 +273,11 @@ class _Lane:
                 )
             ),
         ]
-        self.result = Cat(fire, stored.membrane, (bounded - threshold2)[: layout.membrane + 1])
+        self.results = {
+            "spike": fire,
+            "membrane": stored.membrane,
+            "margin": bounded - threshold2,
+        }
         return stored
 
 

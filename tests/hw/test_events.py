@@ -68,15 +68,13 @@ def test_decoder_inverts_encoding(size, lanes, stall):
 @pytest.mark.parametrize(("size", "lanes"), SIZES)
 def test_inhibition(size, lanes):
     """Only the arg-max neuron's spike passes; ties go to the lowest index."""
-    layout = LIFLayout(size, lanes, signed(4), 0, 5, 4)
+    layout = LIFLayout(size, lanes, signed(4), 0, 5, 4, ("spike", "margin"))
     rng = np.random.default_rng(6)
     margins = rng.integers(-3, 3, (20, 2, size))
     spikes = (margins > 0).astype(int)
     beats = beats_of(margins, lanes)
     for beat in beats:
-        beat["values"] = [
-            {"spike": int(v > 0), "membrane": 0, "margin": int(v)} for v in beat["values"]
-        ]
+        beat["values"] = [{"spike": int(v > 0), "margin": int(v)} for v in beat["values"]]
     got = run(
         Inhibition(size, lanes, layout.spike),
         {"input": beats},

@@ -31,7 +31,8 @@ class Array(wiring.Component):
     def __init__(self, node: LIF, lanes: int) -> None:
         align = node.membrane.frac - CURRENT.frac
         self.node = node
-        self.array = lif_array(node, lanes, shape_of(CURRENT), align)
+        sends = ("spike", "membrane", "margin")
+        self.array = lif_array(node, lanes, shape_of(CURRENT), align, sends)
         super().__init__(
             {
                 "currents": In(current_stream(lanes, shape_of(CURRENT))),
