@@ -78,7 +78,7 @@ class TrainConfig:
     batch: int = 64
     seed: int = 0
     bits: int = 4
-    guard_bits: int = 3
+    guard_bits: int = 1
     device: Literal["auto", "cpu", "cuda"] = "auto"
 
     def __post_init__(self) -> None:
