@@ -43,8 +43,6 @@ class QATNetwork(nn.Module):
     ) -> None:
         super().__init__()
         network = quantised.network
-        if any(edge.delay for edge in network.edges):
-            raise GraphError("the network is recurrent, which quantised training cannot do")
         few_bits = any(node.weight_format.width <= 4 for node in network.nodes_of(Dense))
         self.surrogates: dict[str, Surrogate] = {}
         for node in graph.nodes:
@@ -65,8 +63,6 @@ class QATNetwork(nn.Module):
         """A finished network in trainable form: its integers are the parameters."""
         module = cls.__new__(cls)
         nn.Module.__init__(module)
-        if any(edge.delay for edge in network.edges):
-            raise GraphError("the network is recurrent, which quantised training cannot do")
         module.surrogates = {node.name: FastSigmoid() for node in network.nodes_of(LIF)}
         ones = Scales({n.name: "1" for n in network.nodes}, {"1": 1.0}, {})
         for node in network.nodes_of(Dense):
@@ -96,6 +92,8 @@ class QATNetwork(nn.Module):
 
     def replan(self, quantised: Quantised) -> None:
         """Take over new formats and scales for the same graph; parameters stay as they are."""
+        if any(edge.delay for edge in quantised.network.edges):
+            raise GraphError("the network is recurrent, which quantised training cannot do")
         self.quantised = quantised
         self._bias_limit, largest = _reach(quantised.network)
         if largest >= 1 << 53:
@@ -133,10 +131,12 @@ class QATNetwork(nn.Module):
             return None if real is None else round_through(real / unit).clamp(low, high)
 
         if isinstance(node, Dense):
-            limit = _code_limit(node, self._graph is None)
+            form = node.weight_format
+            # Codes are symmetric, but a finished network may use its format's minimum.
+            low = form.min if self._graph is None else -form.max
             bias_limit = self._bias_limit[node.name]
             values = {
-                "weight": rounded("weight", scale * node.weight_format.step, -limit, limit),
+                "weight": rounded("weight", scale * form.step, low, form.max),
                 "bias": rounded(
                     "bias", scale * network.values[node.name].format.step, -bias_limit, bias_limit
                 ),
@@ -240,11 +240,6 @@ class QATNetwork(nn.Module):
                 source = seen[edge.source, "membrane"] if node.reads_membrane else out[edge.source]
                 seen[name, "score"] = score_over_time(node, source)
         return seen
-
-
-def _code_limit(node: Dense, full_range: bool) -> int:
-    """Largest magnitude of a weight: symmetric codes, but a given network may use its minimum."""
-    return -node.weight_format.min if full_range else node.weight_format.max
 
 
 def _reach(network: Network) -> tuple[dict[str, int], int]:

@@ -242,6 +242,18 @@ def test_no_gradient_passes_a_saturated_membrane() -> None:
     assert current.grad.flatten().tolist() == [0, 0, 1]
 
 
+def test_a_finished_network_keeps_its_smallest_code() -> None:
+    weight = np.array([[-8, 7], [7, -8]])
+    nodes = (Input("x", 2), Dense("fc", weight, Format(4)), Readout("out", "sum_current", 2))
+    network = Network(nodes, (Edge("x", "fc"), Edge("fc", "out")), 2)
+    module = QATNetwork.of_network(network)
+    assert module.export().digest == network.digest
+    with torch.no_grad():
+        module.get_parameter("fc__weight").mul_(2)
+    (node,) = module.export().nodes_of(Dense)
+    assert node.weight.tolist() == weight.tolist()
+
+
 def test_wide_networks_compute_in_double_precision() -> None:
     def network(bits: int) -> Network:
         return Network(
