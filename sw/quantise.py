@@ -92,14 +92,32 @@ def plan(graph: FloatGraph, calibration: IntArray, config: QuantiseConfig) -> Qu
             nodes.append(node)
     steps = len(calibration)
     wide = Network(tuple(nodes), graph.edges, steps)
-    wide = _with_membranes(wide, {n.name: _bound(wide, n) for n in wide.nodes_of(LIF)})
+    bounds = {node.name: _bound(wide, node) for node in wide.nodes_of(LIF)}
+    wide = _with_membranes(wide, bounds)
     if config.membrane_bits is not None:
-        widths = dict.fromkeys((n.name for n in wide.nodes_of(LIF)), config.membrane_bits)
+        widths = dict.fromkeys(bounds, config.membrane_bits)
     else:
         widths = _observed_widths(wide, calibration)
-    network = _with_membranes(wide, widths)
-    notes = {"scales": {name: scales.of(name) for name in sorted(scales.group)}}
-    return Quantised(replace(network, notes=notes), scales)
+    notes = {
+        "scales": {name: scales.of(name) for name in sorted(scales.group)},
+        "membranes": {
+            name: {
+                "width": width,
+                "bound": bounds[name],
+                "from": _origin(config, width, bounds[name]),
+            }
+            for name, width in widths.items()
+        },
+    }
+    network = replace(_with_membranes(wide, widths), notes=notes)
+    return Quantised(network, scales)
+
+
+def _origin(config: QuantiseConfig, width: int, bound: int) -> str:
+    """Where a membrane's width comes from; below its ``bound`` it may saturate."""
+    if config.membrane_bits is not None:
+        return "recipe"
+    return "bound" if width == bound else "calibration"
 
 
 def input_moments(graph: FloatGraph, calibration: IntArray) -> dict[str, FloatArray]:

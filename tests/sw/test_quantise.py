@@ -166,7 +166,11 @@ def test_membranes_hold_twice_what_calibration_saw_or_what_is_asked_for() -> Non
         assert 2 * reach <= 2 ** (node.membrane.width - 1)
         assert node.membrane.max > 2 * node.threshold
         assert max(reach, node.threshold) * 8 >= 2 ** (node.membrane.width - 1)
+        note = network.notes["membranes"][node.name]
+        assert note["width"] == node.membrane.width <= note["bound"]
+        assert note["from"] == ("bound" if note["width"] == note["bound"] else "calibration")
     given = quantise(membrane_shortcut(), samples, QuantiseConfig(membrane_bits=20))
+    assert given.notes["membranes"]["lif1"]["from"] == "recipe"
     assert {node.membrane.width for node in given.nodes_of(LIF)} == {20}
 
 
@@ -180,6 +184,7 @@ def test_the_bound_on_a_membrane_is_never_left() -> None:
     samples = np.ones((50, 1, 1), int)
     network = quantise(graph, samples, QuantiseConfig())
     assert golden.run(network, samples).saturations == {"lif": 0}
+    assert network.notes["membranes"]["lif"]["from"] == "bound"
 
 
 @pytest.mark.parametrize(
