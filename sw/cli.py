@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 import time
 import warnings
@@ -83,9 +82,8 @@ def flow(recipe: RecipeFile, out: Out = None) -> None:
     """Run all stages of a recipe, one after the other."""
     run = _run(recipe, out)
     run.train_config()  # a wrong key should not show up minutes later
-    for name in STAGES:
-        result = _stage(name, run)
-    show(result)
+    results = [_stage(name, run) for name in STAGES]
+    show(results[-1])
 
 
 @app.command()
@@ -103,6 +101,38 @@ def evaluate(
     test = load_dataset(data, split).test  # type: ignore[arg-type]
     accuracy = measure(loaded, test.over_time(loaded.max_steps), test.labels)
     console.print(f"{network}: accuracy {accuracy:.2%} on {len(test)} test samples of {data}")
+
+
+@app.command()
+def program(recipe: RecipeFile, out: Out = None) -> None:
+    """Load the bitstream of a recipe into its board (needs openFPGALoader)."""
+    from .flow import program as load
+
+    load(_run(recipe, out))
+
+
+@app.command()
+def run(
+    recipe: RecipeFile,
+    port: Annotated[str, typer.Option(help="The board's serial port.", show_default=False)],
+    samples: Annotated[int, typer.Option(help="How many test samples; 0 for all.")] = 0,
+    out: Out = None,
+) -> None:
+    """Send test samples to a board and compare its scores with the golden model."""
+    from .flow import run_on_board
+
+    run_on_board(_run(recipe, out), port, samples)
+
+
+@app.command()
+def bench(
+    out: Annotated[Path, typer.Option(help="Where designs and figures go.")] = Path("runs/bench"),
+) -> None:
+    """Area, speed and cycles of two published networks, built with this flow."""
+    from .bench import bench as measure
+    from .bench import show as show_bench
+
+    show_bench(measure(out, console.print), console)
 
 
 def show(result: dict[str, Any]) -> None:
@@ -143,6 +173,3 @@ def main() -> None:
     except KeyboardInterrupt:
         print("reslif: interrupted; the same command resumes", file=sys.stderr)
         sys.exit(130)
-    except json.JSONDecodeError as error:
-        print(f"reslif: a file of the run folder is no JSON ({error})", file=sys.stderr)
-        sys.exit(2)

@@ -211,14 +211,67 @@ def cosim(run: Run) -> dict[str, Any]:
 
 def build(run: Run) -> dict[str, Any]:
     """Synthesise, place, route and pack."""
+    from ..bitstreams.devices import device
     from ..bitstreams.flow import build as implement
+    from .progress import Elapsed
 
-    found = implement(run.folder, run.recipe.build.device)
+    target = device(run.recipe.build.device)
+    start = time.monotonic()
+    with Elapsed() as elapsed:
+        found = implement(
+            run.folder,
+            target,
+            clock_mhz=run.recipe.build.clock_mhz or None,
+            seed=run.recipe.build.seed,
+            progress=elapsed,
+        )
     run.say(
-        f"{found.bitstream}: {found.luts} LUTs, {found.brams} block RAMs, "
-        f"{found.fmax_mhz:.1f} MHz on {found.device}"
+        f"{found.bitstream}: {found.luts:,} LUTs, {found.brams} block RAMs, "
+        f"{found.fmax_mhz:.1f} MHz on {found.device}, clocked at {found.clock_mhz:g} MHz"
     )
-    return run.write("build", asdict(found))
+    stages = {"stages": found.seconds, "seconds": round(time.monotonic() - start, 1)}
+    return run.write("build", found.to_json() | stages)
+
+
+def program(run: Run) -> dict[str, Any]:
+    """Load the run's bitstream into a board."""
+    from ..bitstreams.devices import device
+    from ..bitstreams.program import program as load
+
+    built = run.read("build")
+    load(Path(built["bitstream"]), device(built["device"]))
+    return built
+
+
+def run_on_board(run: Run, port: str, count: int = 0) -> dict[str, Any]:
+    """Send test samples over the serial line at ``port``; compare with the golden model."""
+    from ..bitstreams.devices import device
+    from ..bitstreams.host import open_line, run_samples
+    from ..sim.encoding import encode
+    from . import golden
+    from .progress import Progress
+
+    built, network, data = run.read("build"), run.network, run.data()
+    samples = data.test.over_time(network.max_steps)[:, : count or len(data.test)]
+    expected = golden.run(network, samples).scores
+    words = encode(network, samples)
+    with (
+        Progress("samples", len(words)) as progress,
+        open_line(port, device(built["device"])) as line,
+    ):
+        found = run_samples(
+            line,
+            words,
+            network.readout.size,
+            expected,
+            lambda done, _total: progress.update(done),
+        )
+    if found.mismatches:
+        raise StageError(f"the board differs from the golden model: {found.first}")
+    labels = data.test.labels[: len(words)]
+    accuracy = float((found.predicted == labels).mean())
+    run.say(f"{len(words)} samples on the board: 0 mismatches, accuracy {accuracy:.2%}")
+    return {"samples": len(words), "mismatches": found.mismatches, "accuracy": accuracy}
 
 
 def report(run: Run) -> dict[str, Any]:

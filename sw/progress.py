@@ -63,3 +63,40 @@ class Progress:
                 file=sys.stderr,
                 flush=True,
             )
+
+
+class Elapsed:
+    """Reports the stage of work whose length is unknown, with the seconds it has taken.
+
+    On a terminal one line is kept up to date; elsewhere each stage is announced once.
+    """
+
+    def __init__(self) -> None:
+        self._stage = ""
+        self._status = None
+        if sys.stderr.isatty():
+            from rich.console import Console
+
+            self._status = Console(stderr=True).status("")
+
+    def __enter__(self) -> Elapsed:
+        if self._status is not None:
+            self._status.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if self._status is not None:
+            self._status.stop()
+
+    def __call__(self, stage: str, seconds: float) -> None:
+        """Report that ``stage`` has taken ``seconds`` so far."""
+        if self._status is not None:
+            self._status.update(f"{stage}, {seconds:.0f} s")
+        elif stage != self._stage:
+            print(f"{stage} ...", file=sys.stderr, flush=True)
+        self._stage = stage

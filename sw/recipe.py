@@ -48,9 +48,11 @@ class CosimRecipe:
 
 @dataclass(frozen=True)
 class BuildRecipe:
-    """The device to build for."""
+    """The device to build for, its clock (0: the device's usual one), and the placer's seed."""
 
     device: str = "ecp5-85k"
+    clock_mhz: float = 0.0
+    seed: int = 1
 
 
 @dataclass(frozen=True)
