@@ -21,7 +21,7 @@ from .readout import Readout
 from .registers import DesignInfo, Registers, register_map
 from .synapse import Synapse
 from .top import Top
-from .words import score_shape
+from .words import check_input, score_shape
 
 MANIFEST_VERSION = 1
 
@@ -33,6 +33,9 @@ def to_verilog(network: Network, folding: Folding, name: str = "top") -> tuple[s
     :class:`~reslif.hw.folding.FoldingError` for a folding, that cannot be built.
     """
     plan = Plan(network, folding)
+    # Before any component is made: those that stay unused when an error strikes would complain.
+    check_input(network.input.size, network.input.format)
+    score_shape(network.scores.format)
     engine = Dataflow(plan)
     registers = Registers(DesignInfo.of(network), engine.saturated.shape().width)
     # The built-in Yosys makes the text independent of the machine.
@@ -63,7 +66,6 @@ def generate(network: Network, folder: Path, folding: Folding | None = None) -> 
 def _manifest(plan: Plan, engine: Dataflow, name: str, text: str) -> dict[str, Any]:
     network, readout = plan.network, plan.network.readout
     scores = network.scores.format
-    score_shape(scores)
     return {
         "format": MANIFEST_VERSION,
         "engine": "dataflow",
