@@ -58,12 +58,19 @@ class Batch:
     """``designs`` maps a name to a network and its folding; all are generated at once."""
 
     def __init__(self, designs: Mapping[str, tuple[Network, Folding]]) -> None:
-        self.names = list(designs)
-        self.networks = {name: network for name, (network, _) in designs.items()}
+        self.names: list[str] = []
+        self.networks: dict[str, Network] = {}
         self.texts: dict[str, str] = {}
         self.manifests: dict[str, dict[str, Any]] = {}
-        for number, (name, (network, folding)) in enumerate(designs.items()):
-            self.texts[name], self.manifests[name] = to_verilog(network, folding, f"g{number}")
+        for name, (network, folding) in designs.items():
+            self.add(name, network, folding)
+
+    def add(self, name: str, network: Network, folding: Folding) -> None:
+        """Generate one more design; its text may be altered before the first run."""
+        module = f"g{len(self.names)}"
+        self.names.append(name)
+        self.networks[name] = network
+        self.texts[name], self.manifests[name] = to_verilog(network, folding, module)
 
     @cached_property
     def design(self) -> Design:
