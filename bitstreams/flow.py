@@ -148,8 +148,10 @@ class _Job:
 
     def synthesise(self, top: str, *sources: str) -> None:
         synth = {"ice40": "synth_ice40 -device u -dsp", "ecp5": "synth_ecp5"}[self.device.family]
+        # Names such as "data[0]" of whole wires crash ABC9's reader (Yosys 0.70), so they go.
         script = (
-            f"read_verilog {' '.join(sources)}; {synth} -top {top} -json netlist.json; "
+            f"read_verilog {' '.join(sources)}; hierarchy -top {top}; proc; flatten; "
+            f"rename -unescape; {synth} -top {top} -json netlist.json; "
             "tee -q -o cells.json stat -json"
         )
         # Its standard output may be lost, so the log is a file of its own.
