@@ -1,0 +1,204 @@
+"""The plan: lanes, lags and buffer depths, and the foldings that cannot be built."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from reslif.hw.folding import Fold, Folding, FoldingError, Plan
+from reslif.sw.network import Dense, Edge, Input, Join, Network, NetworkError, Readout
+from small_networks import dense, lif, network, residual
+
+N = 12
+
+
+def ms(blocks: int = 2, **options) -> Network:
+    return residual(blocks, N, classes=3, **options)
+
+
+def edge(net: Network, text: str) -> Edge:
+    source, _, target = text.partition(" ")
+    name, _, port = target.partition(".")
+    (found,) = [e for e in net.edges if (e.source, e.target, e.port) == (source, name, port)]
+    return found
+
+
+@pytest.mark.parametrize(
+    ("lanes", "neuron_lanes", "message"),
+    [
+        (0, 1, "lanes is 0, must be an integer from 1 to 4096"),
+        (4097, 1, "lanes is 4097, must be"),
+        (4, 0, "neuron_lanes is 0, must be"),
+        (4.0, 2, "lanes is 4.0, must be an integer"),
+        (True, 1, "lanes is True, must be an integer"),
+        (8, 3, "neuron_lanes is 3, must divide lanes, which is 8"),
+        (2, 4, "neuron_lanes is 4, must divide lanes, which is 2"),
+    ],
+)
+def test_lanes_that_make_no_sense(lanes, neuron_lanes, message):
+    with pytest.raises(FoldingError, match=f"^{message}"):
+        Fold(lanes, neuron_lanes)
+
+
+def test_a_fold_for_a_layer_that_does_not_exist():
+    with pytest.raises(FoldingError, match=r"^folding names layer 'b0l', must be one of \['b0a'"):
+        Plan(ms(), Folding(layers={"b0l": Fold(4, 2)}))
+
+
+def test_neighbours_of_different_lanes():
+    folding = Folding(Fold(8, 4), {"b0b": Fold(8, 8)})
+    with pytest.raises(FoldingError, match=r"^layer 'b0b' has neuron_lanes 8, must be 4 as its"):
+        Plan(ms(), folding)
+
+
+def test_a_delayed_edge():
+    net = ms()
+    net = Network(net.nodes, (*net.edges, Edge("b1l", "b0l", delay=1)), net.max_steps)
+    with pytest.raises(NetworkError, match=r"^edge b1l -> b0l\.input: .*delay must be 0$"):
+        Plan(net)
+
+
+def test_nodes_that_exchange_beats_form_a_group():
+    """In an MS stage the shortcut ties all second layers, joins and neurons together."""
+    groups = Plan(ms()).groups
+    stage = ["stem", "b0l", "b0b", "b0", "b1l", "b1b", "b1", "last"]
+    sets = [stage, ["b0a", "b0m"], ["b1a", "b1m"], ["out", "readout"], ["x"]]
+    assert len(set(groups.values())) == len(sets)
+    for names in sets:
+        assert len({groups[name] for name in names}) == 1
+
+
+def test_an_input_that_is_read_as_beats_joins_no_group():
+    net = network(
+        [Input("x", N), dense("fc", N, N), Join("join", "add", N), *tail()],
+        "x fc join.branch out readout, x join.shortcut",
+    )
+    groups = Plan(net).groups
+    assert groups["fc"] == groups["join"] != groups["x"]
+
+
+def tail() -> list:
+    return [dense("out", N, 3), Readout("readout", "sum_current", 3)]
+
+
+def test_lanes_of_a_group():
+    plan = Plan(ms(), Folding(Fold(8, 4), {"b0a": Fold(6, 6), "b1b": Fold(8, 2)}))
+    lanes = plan.neuron_lanes
+    assert {lanes[name] for name in ("stem", "b0l", "b0b", "b0", "b1b", "last")} == {2}
+    assert lanes["b0a"] == lanes["b0m"] == 6
+    assert lanes["b1a"] == lanes["b1m"] == 4
+    assert lanes["out"] == lanes["readout"] == 1
+
+
+def test_a_readout_takes_one_value_a_beat_whatever_a_layer_asks_for():
+    plan = Plan(ms(), Folding(Fold(8, 4), {"out": Fold(8, 4)}))
+    assert plan.folds["out"] == Fold(3, 1)
+
+
+@pytest.mark.parametrize(
+    ("size", "fold", "want"),
+    [
+        (12, Fold(8, 4), Fold(8, 4)),
+        (12, Fold(16, 4), Fold(12, 4)),
+        (10, Fold(16, 4), Fold(12, 4)),
+        (3, Fold(16, 4), Fold(3, 3)),
+        (1, Fold(4096, 4096), Fold(1, 1)),
+        (6, Fold(16, 8), Fold(6, 6)),
+        (12, Fold(5, 5), Fold(5, 5)),
+    ],
+)
+def test_no_more_lanes_than_neurons(size, fold, want):
+    net = network(
+        [Input("x", 4), dense("fc", 4, size), lif("lif", size), *tail_of(size)],
+        "x fc lif out readout",
+    )
+    assert Plan(net, Folding(fold)).folds["fc"] == want
+
+
+def tail_of(size: int) -> list:
+    return [dense("out", size, 3), Readout("readout", "sum_current", 3)]
+
+
+def test_every_fold_can_be_built():
+    """Lanes of a layer are whole beats, whatever its size and its neighbours."""
+    for size in range(1, 20):
+        net = residual(1, size, classes=2)
+        for lanes in range(1, 17):
+            for neuron_lanes in (n for n in range(1, lanes + 1) if lanes % n == 0):
+                for fold in Plan(net, Folding(Fold(lanes, neuron_lanes))).folds.values():
+                    assert fold.lanes % fold.neuron_lanes == 0
+                    assert fold.lanes <= lanes
+
+
+def test_lag_counts_the_synapses_on_the_longest_way():
+    lags = Plan(ms()).lags
+    assert lags["x"] == 0
+    assert lags["stem"] == lags["b0l"] == 1
+    assert lags["b0a"] == lags["b0m"] == 2
+    assert lags["b0b"] == lags["b0"] == lags["b1l"] == 3
+    assert lags["b1"] == lags["last"] == 5
+    assert lags["out"] == lags["readout"] == 6
+
+
+def test_lag_of_inhibition_and_of_events_read_as_beats():
+    net = network(
+        [
+            Input("x", N), dense("fc", N, N), lif("lif1", N, inhibition=True),
+            lif("lif2", N), Join("join", "add", N), *tail(),
+        ],
+        "x fc lif1 join.branch out readout, x lif2 join.shortcut",
+    )  # fmt: skip
+    plan = Plan(net)
+    assert plan.lags["lif1"] == 2
+    assert plan.lag_of(edge(net, "x lif2.input")) == plan.lags["lif2"] == 1
+    assert plan.lag_of(edge(net, "x fc.input")) == 0
+
+
+def test_depth_of_buffers():
+    """A step in front of a synapse; where edges meet, the difference in lag and one step more."""
+    net = ms(long_skip=True)
+    plan = Plan(net, Folding(Fold(8, 4)))
+    beats = 3
+    assert plan.buffer_depth(edge(net, "x stem.input")) == 0
+    assert plan.buffer_depth(edge(net, "b0l b0a.input")) == beats
+    assert plan.buffer_depth(edge(net, "b0b b0.branch")) == 0
+    assert plan.buffer_depth(edge(net, "stem b0.shortcut")) == (2 + 1) * beats
+    assert plan.buffer_depth(edge(net, "b1 skip.branch")) == 0
+    assert plan.buffer_depth(edge(net, "stem skip.shortcut")) == (4 + 1) * beats
+    assert plan.buffer_depth(edge(net, "stem b0l.input")) == 0
+
+
+def test_depth_of_buffers_where_lags_are_equal():
+    """One edge needs none; the other holds a step, as their sources may be in step or not."""
+    net = network(
+        [Input("x", N), dense("a", N, N), dense("b", N, N), lif("lif", N), *tail()],
+        "x a lif out readout, x b lif",
+    )
+    plan = Plan(net, Folding(Fold(4, 4)))
+    assert [plan.buffer_depth(edge(net, f"{name} lif.input")) for name in "ab"] == [0, 3]
+
+
+def test_depth_of_the_buffer_of_an_input_skip():
+    net = network(
+        [
+            Input("x", N), dense("a", N, N), lif("lif", N), dense("b", N, N),
+            Join("join", "add", N), *tail(),
+        ],
+        "x a lif b join.branch out readout, x join.shortcut",
+    )  # fmt: skip
+    plan = Plan(net, Folding(Fold(2, 2)))
+    # The input as beats is a step behind, b two.
+    assert plan.buffer_depth(edge(net, "x join.shortcut")) == (2 - 1 + 1) * 6
+
+
+def test_words_of_a_node():
+    plan = Plan(ms(), Folding(Fold(8, 4), {"b0a": Fold(5, 5)}))
+    assert plan.words("stem") == 3
+    assert plan.words("b0a") == 3
+    assert plan.words("readout") == 3
+
+
+def test_the_default_folding_builds_any_network():
+    plan = Plan(ms())
+    assert plan.folds["stem"] == Fold(12, 4)
+    assert all(isinstance(plan.network.by_name[name], Dense) for name in plan.folds)
+    assert np.all([lanes >= 1 for lanes in plan.neuron_lanes.values()])

@@ -1,0 +1,182 @@
+"""No component uses what it reads from an address in the cycle that writes it.
+
+Here such data is poisoned: every bit is inverted. Designs that still equal the golden model in
+every probe do not use it, so the synthesis may leave it undefined (``no_rw_check``).
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+from amaranth.hdl import Elaboratable, Module, Signal, Value
+from amaranth.lib import stream
+from amaranth.lib.memory import Memory
+from batch_sim import Batch
+from reslif import hw
+from reslif.hw import accumulators, buffers, events, neurons, readout, weights
+from reslif.hw.buffers import StepBuffer
+from reslif.hw.emit import to_verilog
+from reslif.hw.folding import Fold, Folding
+from reslif.hw.streams import index_shape
+from reslif.sim.job import Stalls
+from reslif.sw.formats import Format
+from reslif.sw.network import Input, Join, Network, Readout
+from small_networks import dense, lif, network, residual
+from streams_sim import run
+
+USERS = (accumulators, buffers, events, neurons, readout, weights)
+HW = Path(next(iter(hw.__path__)))
+
+
+class Poisoned(Elaboratable):
+    """Stands in for a memory of one write and one read port, or of a read port alone."""
+
+    def __init__(self, shape: Any, depth: int, init: Any = (), *, block: bool = False) -> None:
+        del block
+        self.memory = Memory(shape=shape, depth=max(2, depth), init=init)
+        self.writes: list[Any] = []
+        self.reads: list[tuple[Any, Any]] = []
+
+    def write_port(self, **options: Any) -> Any:
+        self.writes.append(self.memory.write_port(**options))
+        return self.writes[-1]
+
+    def read_port(self) -> Any:
+        port = self.memory.read_port()
+        seen = Signal(self.memory.shape)
+        self.reads.append((port, seen))
+        return SimpleNamespace(addr=port.addr, en=port.en, data=seen)
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        m.submodules.memory = self.memory
+        for port, seen in self.reads:
+            collided = Signal()
+            for write in self.writes:
+                with m.If(port.en):
+                    m.d.sync += collided.eq(write.en.any() & (write.addr == port.addr))
+            stored, shown = Value.cast(port.data), Value.cast(seen)
+            with m.If(collided):
+                m.d.comb += shown.eq(~stored)
+            with m.Else():
+                m.d.comb += shown.eq(stored)
+        return m
+
+
+@pytest.fixture
+def poison(monkeypatch) -> None:
+    for module in USERS:
+        monkeypatch.setattr(module, "memory", Poisoned)
+
+
+def mixed(size: int, classes: int, kind: Any) -> Network:
+    """Every component that has a memory, at ``size`` neurons."""
+    return network(
+        [
+            Input("x", size, Format(3, 1)),
+            dense("fc1", size, size), lif("lif1", size, 9, inhibition=size > 2),
+            dense("fc2", size, size), Join("join", "add", size),
+            lif("lif2", size, np.arange(size) + 20, leak=np.arange(size) % 3 + 13),
+            dense("out", size, classes), lif("lif3", classes, 2), Readout("readout", kind, classes),
+        ],
+        "x fc1 lif1 fc2 join.branch lif2 out lif3 readout, x join.shortcut, lif1 lif2",
+    )  # fmt: skip
+
+
+DESIGNS = {
+    "one word": (mixed(6, 1, "count"), Folding(Fold(6, 6))),
+    "two words": (mixed(6, 2, "max_membrane"), Folding(Fold(3, 3))),
+    "three words": (mixed(6, 3, "last_membrane"), Folding(Fold(2, 2))),
+    "five words": (mixed(9, 4, "count"), Folding(Fold(4, 2))),
+    "one lane": (mixed(5, 3, "max_membrane"), Folding(Fold(1, 1))),
+    "currents": (residual(2, 6, long_skip=True), Folding(Fold(4, 2))),
+}
+
+
+@pytest.mark.usefixtures("poison")
+def test_designs_with_poisoned_memories_equal_the_golden_model():
+    batch = Batch(DESIGNS)
+    assert all(text.count("collided") > 10 for text in batch.texts.values())
+    for name, (net, _) in DESIGNS.items():
+        random = np.random.default_rng(len(name))
+        form = net.input.format
+        shape = (9, 6, net.input.size)
+        samples = random.integers(form.min, form.max, shape, endpoint=True)
+        samples *= random.random(shape) < random.choice([0.2, 0.6, 1], (9, 6, 1))
+        for seed, stalls in enumerate([Stalls(), Stalls(0.3, 0.3), Stalls(0, 0.7), Stalls(0.1, 0)]):
+            batch.run(name, samples, stalls=stalls, seed=seed)
+
+
+class HastyBuffer(StepBuffer):
+    """Takes a beat into a full queue where one leaves: reads and writes the same address."""
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        queue = m.submodules.queue = buffers.memory(
+            Value.cast(self.input.payload).shape().width, self.depth
+        )
+        write, read = queue.write_port(), queue.read_port()
+        at, level = Signal(index_shape(self.depth)), Signal(range(self.depth + 1))
+        full, pull = Signal(), Signal()
+        m.d.comb += [
+            full.eq(level == self.depth),
+            pull.eq(full & (~self.output.valid | self.output.ready) & self.input.valid),
+            self.input.ready.eq(~full | pull),
+            write.addr.eq(at),
+            write.data.eq(self.input.payload),
+            write.en.eq(self.input.valid & self.input.ready),
+            read.addr.eq(at),
+            read.en.eq(pull),
+            Value.cast(self.output.payload).eq(read.data),
+        ]
+        with m.If(write.en):
+            m.d.sync += at.eq(at + 1)
+            with m.If(at == self.depth - 1):
+                m.d.sync += at.eq(0)
+            with m.If(~full):
+                m.d.sync += level.eq(level + 1)
+        with m.If(pull):
+            m.d.sync += self.output.valid.eq(1)
+        with m.Elif(self.output.ready):
+            m.d.sync += self.output.valid.eq(0)
+        return m
+
+
+def taken(buffer: StepBuffer) -> list[int]:
+    numbers = list(range(20))
+    got = run(buffer, {"input": numbers}, "output", 16, idle=0.3, stall=0.3)
+    return [int(value) for _, value in got]
+
+
+def test_a_component_that_uses_such_data_works_as_simulated():
+    assert taken(HastyBuffer(stream.Signature(8), 4)) == list(range(16))
+
+
+@pytest.mark.usefixtures("poison")
+def test_and_is_caught():
+    assert taken(HastyBuffer(stream.Signature(8), 4)) == [n ^ 0xFF for n in range(16)]
+
+
+@pytest.mark.usefixtures("poison")
+def test_poison_leaves_other_data_alone():
+    assert taken(StepBuffer(stream.Signature(8), 4)) == list(range(16))
+
+
+def test_all_memories_are_made_in_one_place():
+    """Else one would escape the check above."""
+    users = {path.stem for path in HW.glob("*.py") if "memory(" in path.read_text()}
+    assert users == {"memories", *(module.__name__.split(".")[-1] for module in USERS)}
+    direct = [path.stem for path in HW.glob("*.py") if "lib.memory" in path.read_text()]
+    assert direct == ["memories"]
+
+
+def test_memories_say_so_to_synthesis():
+    text, _ = to_verilog(*DESIGNS["five words"])
+    memories = re.findall(r"((?:\(\* [^\n]* \*\)\s*)*)reg (?:signed )?\[[^\]]*\] \S+ \[", text)
+    assert len(memories) > 10
+    assert all("no_rw_check" in attributes for attributes in memories)
