@@ -132,8 +132,9 @@ class AccumulatorMemory(Accumulators):
     """Sums in block RAM, two or more words.
 
     The lower half of the memory holds the biases and is never written, so starting a step from
-    them takes an address bit and no multiplexer. A word is written a cycle after it was read;
-    with two words or more no word is read in the cycle in which it is written.
+    them takes an address bit and no multiplexer. A word is written back a cycle after it was read
+    or, if there are three words or more, two cycles after, with a register in between that makes
+    the loop fast; either way no word is read in the cycle in which it is written.
     """
 
     def elaborate(self, platform: object) -> Module:
@@ -148,20 +149,31 @@ class AccumulatorMemory(Accumulators):
 
         word, part, next_word = self.sequence(m)
         drain_word = Signal.like(word)
-        written = Signal.like(self.word)
-        adding = Signal()
         m.d.comb += [
             drain_word.eq(word + next_word),
             read.en.eq(self.enable | self.drain | next_word),
             read.addr.eq(Cat(drain_word, ~self.untouched)),
-            write.addr.eq(Cat(written, 1)),
-            write.en.eq(adding),
         ]
         with m.If(self.enable):
             m.d.comb += read.addr.eq(Cat(self.word, ~self.first))
+
+        adding, written = Signal(), Signal.like(self.word)
         m.d.sync += [adding.eq(self.enable), written.eq(self.word)]
+        before, addends = read.data, self.addends
+        if layout.words > 2:
+            before = Signal.like(read.data, reset_less=True)
+            addends = Signal.like(self.addends, reset_less=True)
+            adding2, written2 = Signal(), Signal.like(self.word)
+            m.d.sync += [
+                before.eq(read.data),
+                addends.eq(self.addends),
+                adding2.eq(adding),
+                written2.eq(written),
+            ]
+            adding, written = adding2, written2
+        m.d.comb += [write.addr.eq(Cat(written, 1)), write.en.eq(adding)]
         for lane in range(layout.lanes):
-            m.d.comb += write.data[lane].eq(read.data[lane] + self.addends[lane])
+            m.d.comb += write.data[lane].eq(before[lane] + addends[lane])
         self.send(m, read.data, part)
         return m
 
