@@ -222,7 +222,6 @@ def build(run: Run) -> dict[str, Any]:
             run.folder,
             target,
             clock_mhz=run.recipe.build.clock_mhz or None,
-            seed=run.recipe.build.seed,
             progress=elapsed,
         )
     run.say(

@@ -48,11 +48,10 @@ class CosimRecipe:
 
 @dataclass(frozen=True)
 class BuildRecipe:
-    """The device to build for, its clock (0: the device's usual one), and the placer's seed."""
+    """The device to build for, and its clock (0: the device's usual one)."""
 
     device: str = "ecp5-85k"
     clock_mhz: float = 0.0
-    seed: int = 1
 
 
 @dataclass(frozen=True)
