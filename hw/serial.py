@@ -108,9 +108,9 @@ class SerialTransmitter(wiring.Component):
 class SerialLink(wiring.Component):
     """Words to and from a host over a serial line.
 
-    A serial line cannot be told to wait, so words queue in a memory of ``depth``. No word is lost
-    if the design needs on average at most ``cycles_per_word`` cycles for each, and never falls
-    behind by more than ``depth`` words. Should that not hold, or a character arrive garbled, the
+    A serial line cannot be told to wait, so bytes queue in a memory of ``depth``. None is lost if
+    the design needs on average at most ``cycles_per_word`` cycles for a word, and never falls
+    behind by more than ``depth`` bytes. Should that not hold, or a character arrive garbled, the
     link falls silent instead of sending wrong results, until a line break.
 
     Members
@@ -122,7 +122,7 @@ class SerialLink(wiring.Component):
     fault: input was lost and the link is silent.
     """
 
-    def __init__(self, divisor: int, depth: int = 256) -> None:
+    def __init__(self, divisor: int, depth: int = 512) -> None:
         check_divisor(divisor)
         self.divisor = divisor
         self.depth = depth
@@ -146,33 +146,30 @@ class SerialLink(wiring.Component):
         m = Module()
         m.submodules.receiver = receiver = SerialReceiver(self.divisor)
         m.submodules.transmitter = transmitter = SerialTransmitter(self.divisor)
-        queue = StepBuffer(stream.Signature(32), self.depth)
+        queue = StepBuffer(stream.Signature(8), self.depth)
         m.submodules.queue = ResetInserter(self.reset)(queue)
         m.d.comb += [
             receiver.rx.eq(self.rx),
             self.tx.eq(transmitter.tx),
             self.reset.eq(receiver.broken),
+            queue.input.payload.eq(receiver.data),
+            queue.input.valid.eq(receiver.received & ~self.fault),
         ]
-
-        word, place = Signal(32), Signal(2)
-        complete = Signal()
-        with m.If(receiver.received):
-            m.d.sync += [word.eq(Cat(word[8:], receiver.data)), place.eq(place + 1)]
-        m.d.sync += complete.eq(receiver.received & (place == 3))
-        m.d.comb += [
-            queue.input.payload.eq(word),
-            queue.input.valid.eq(complete & ~self.fault),
-            queue.output.ready.eq(~self.words.valid),
-        ]
-        # Block RAM answers late in the cycle: a register leaves the design all of the next one.
-        with m.If(queue.output.valid & queue.output.ready):
-            m.d.sync += [self.words.payload.eq(queue.output.payload), self.words.valid.eq(1)]
-        with m.Elif(self.words.ready):
-            m.d.sync += self.words.valid.eq(0)
-        with m.If(receiver.garbled | (complete & ~queue.input.ready)):
+        with m.If(receiver.garbled | (receiver.received & ~queue.input.ready)):
             m.d.sync += self.fault.eq(1)
 
-        result, left = Signal(32), Signal(range(5))
+        # Words from bytes, results to bytes: the lowest goes first.
+        place, left, result = Signal(2), Signal(range(5)), Signal(32)
+        m.d.comb += queue.output.ready.eq(~self.words.valid)
+        with m.If(queue.output.valid & queue.output.ready):
+            m.d.sync += [
+                self.words.payload.eq(Cat(self.words.payload[8:], queue.output.payload)),
+                place.eq(place + 1),
+                self.words.valid.eq(place == 3),
+            ]
+        with m.Elif(self.words.ready):
+            m.d.sync += self.words.valid.eq(0)
+
         m.d.comb += [
             self.results.ready.eq((left == 0) & ~self.fault),
             transmitter.bytes.payload.eq(result[:8]),
@@ -184,6 +181,5 @@ class SerialLink(wiring.Component):
             m.d.sync += [result.eq(result >> 8), left.eq(left - 1)]
 
         with m.If(self.reset):
-            m.d.sync += [place.eq(0), complete.eq(0), left.eq(0)]
-            m.d.sync += [self.fault.eq(0), self.words.valid.eq(0)]
+            m.d.sync += [place.eq(0), left.eq(0), self.fault.eq(0), self.words.valid.eq(0)]
         return m

@@ -5,9 +5,11 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
+from reslif.bitstreams import flow, tools
 from reslif.bitstreams.devices import ECP5_85K, UP5K
 from reslif.bitstreams.errors import BuildError
 from reslif.bitstreams.flow import build, measure
@@ -91,18 +93,27 @@ endmodule
 """
 
 
-def test_a_clock_that_is_too_fast(tmp_path) -> None:
+def test_a_clock_that_is_too_fast_is_tried_with_other_seeds(tmp_path, monkeypatch) -> None:
+    seeds: list[str] = []
+
+    def spy(stage, command, *others):
+        seeds.extend(after for flag, after in pairwise(command) if flag == "--seed")
+        return tools.run(stage, command, *others)
+
+    monkeypatch.setattr(flow, "run", spy)
     (tmp_path / "top.v").write_text(PORTS + ECHO)
-    with pytest.raises(BuildError, match=r"up5k: design reaches \d+\.\d+ MHz, its clock is 96 MHz"):
-        build(tmp_path, UP5K, clock_mhz=96.0)
+    message = r"up5k: reaches \d+\.\d+ MHz, its clock is 96 MHz: choose a slower clock"
+    with pytest.raises(BuildError, match=message):
+        build(tmp_path, UP5K, clock_mhz=96.0, attempts=2)
+    assert seeds == ["1", "2"]
     assert not list(tmp_path.rglob("top.bin"))
     assert not list(tmp_path.rglob("build.json"))
 
 
 def test_a_design_that_does_not_fit_names_the_resource(tmp_path) -> None:
-    """The serial link needs two more block RAMs."""
+    """The serial link needs one block RAM more."""
     (tmp_path / "top.v").write_text(PORTS + FORTY_RAMS)
-    message = "design does not fit up5k: it needs 42 ICESTORM_RAM, there are 30$"
+    message = "design does not fit up5k: it needs 41 ICESTORM_RAM, there are 30$"
     with pytest.raises(BuildError, match=message):
         build(tmp_path, UP5K)
     assert not list(tmp_path.rglob("top.bin"))

@@ -199,7 +199,7 @@ def core(dut: SerialLink, seed: int, stall: int, taken: list[int]):
 
 @pytest.mark.parametrize("stall", [0, 100])
 def test_link_carries_words_both_ways(stall) -> None:
-    dut = SerialLink(DIVISOR, depth=4)
+    dut = SerialLink(DIVISOR, depth=16)
     data, heard, taken = random.Random(7).randbytes(64), bytearray(), []
 
     async def host(ctx):
@@ -213,13 +213,14 @@ def test_link_carries_words_both_ways(stall) -> None:
     assert heard == bytes(255 - byte for byte in data)
 
 
-@pytest.mark.parametrize("depth", [3, 4])
+@pytest.mark.parametrize("depth", [7, 8])
 @pytest.mark.parametrize("surplus", [0, 1])
 def test_link_holds_a_burst_of_its_depth_and_no_more(depth, surplus) -> None:
-    """Words wait while the design does; the first that finds no room silences the link."""
+    """Bytes wait while the design does; the first that finds no room silences the link."""
     dut = SerialLink(DIVISOR, depth=depth)
-    words = depth + 2 + surplus  # two more than the depth wait in registers
-    data, heard, taken = random.Random(8).randbytes(4 * words), bytearray(), []
+    count = depth + 5 + surplus  # a word and a byte more than the depth wait in registers
+    data, heard, taken = random.Random(8).randbytes(count), bytearray(), []
+    whole = data[: count // 4 * 4]
 
     async def host(ctx):
         await idle(ctx, 4)
@@ -229,16 +230,16 @@ def test_link_holds_a_burst_of_its_depth_and_no_more(depth, surplus) -> None:
         await idle(ctx, 10 * dut.cycles_per_word)
 
     async def late(ctx):
-        await idle(ctx, (words + 1) * dut.cycles_per_word)
+        await idle(ctx, (count // 4 + 2) * dut.cycles_per_word)
         await core(dut, 2, 0, taken)(ctx)
 
     run(dut, host, late, listener(dut.tx, DIVISOR, heard))
-    assert heard == (b"" if surplus else bytes(255 - byte for byte in data))
+    assert heard == (b"" if surplus else bytes(255 - byte for byte in whole))
 
 
 @pytest.mark.parametrize("position", [1, 2, 3, 5])
 def test_break_restores_word_alignment(position) -> None:
-    dut = SerialLink(DIVISOR, depth=4)
+    dut = SerialLink(DIVISOR, depth=16)
     data, heard, taken, resets = random.Random(9).randbytes(12), bytearray(), [], []
 
     async def host(ctx):
@@ -263,7 +264,7 @@ def test_break_restores_word_alignment(position) -> None:
 
 
 def test_fault_lasts_until_a_break_which_empties_the_link() -> None:
-    dut = SerialLink(DIVISOR, depth=2)
+    dut = SerialLink(DIVISOR, depth=8)
     data, heard, taken = random.Random(10).randbytes(8), bytearray(), []
 
     async def host(ctx):
