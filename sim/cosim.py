@@ -4,19 +4,20 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
 import numpy.typing as npt
 
 from ..sw import golden
+from ..sw.formats import IntArray
 from ..sw.network import LIF, Network
 from . import cocotb_run, native
 from .design import Design
 from .encoding import Mode, decode, encode
 from .errors import SimulationError
-from .job import Job, Stalls
+from .job import Job, Outcome, Stalls
 from .recorder import arranged, read_all_records, read_records
 from .verdict import (
     Mismatch,
@@ -28,7 +29,10 @@ from .verdict import (
 )
 
 Harness = Literal["cocotb", "native"]
-_RUN = {"cocotb": cocotb_run.run, "native": native.run}
+HARNESSES = {"cocotb": cocotb_run.run, "native": native.run}
+
+VALUES_AT_ONCE = 20_000_000
+"""A larger data set is run in parts that hold at most so many recorded values in memory."""
 
 
 @dataclass(frozen=True)
@@ -95,48 +99,78 @@ def cosim(
     """
     design = Design.read(folder)
     design.check_network(network)
-    words = encode(network, samples, mode)
-    job = Job(words, mode, stalls or Stalls(), seed, timeout)
-    probes = {(probe.node, probe.quantity): probe for probe in design.probes}
-    wanted = {*probes, *((node.name, "spike") for node in network.nodes_of(LIF))}
-    trace = golden.run(network, samples, wanted)
-    counts = spikes(network, trace)
+    data = golden.checked_samples(network, samples)
+    steps, batch, _ = data.shape
+    each = steps * sum(network.by_name[probe.node].size for probe in design.probes)
+    chunk = max(1, VALUES_AT_ONCE // each)
+    counts = {node.name: 0 for node in network.nodes_of(LIF)}
+    classes: list[int] = []
+    saturations = comparisons = cycles = 0
+    seconds = 0.0
+    stalls = stalls or Stalls()
+    for first in range(0, batch, chunk):
+        part = data[:, first : first + chunk]
+        job = Job(encode(network, part, mode), mode, stalls, seed + first, timeout)
+        trace, outcome, compared = _run(design, network, part, job, first, harness, fast)
+        for name, count in spikes(network, trace).items():
+            counts[name] += count
+        classes += trace.classes.tolist()
+        saturations += sum(trace.saturations.values())
+        comparisons += compared
+        cycles += outcome.cycles
+        seconds += outcome.seconds
     if alive:
         check_alive(network, counts)
-    steps, batch = trace[min(wanted)].shape[:2]
-    with tempfile.TemporaryDirectory() as name:
-        records = Path(name)
-        outcome = _RUN[harness](design, job, records, fast=fast)
-        recorded = {
-            key: read_records(records, probe, network.by_name[probe.node].size, steps, batch)
-            for key, probe in probes.items()
-        }
-    if mismatch := first_mismatch(network, recorded, trace):
-        raise _with_waves(design, network, job, mismatch, steps)
-    scores, classes = decode(outcome.outputs, network.readout.size)
-    check_outputs(scores, classes, trace)
-    check_registers(network, outcome.registers, trace)
     return CosimResult(
         harness=harness,
         mode=mode,
         samples=batch,
         steps=steps,
-        probes=len(probes),
-        comparisons=sum(values.size for values in recorded.values()),
+        probes=len(design.probes),
+        comparisons=comparisons,
         mismatches=0,
         spikes=counts,
-        saturations=sum(trace.saturations.values()),
-        classes=tuple(classes.tolist()),
-        cycles=outcome.cycles,
-        cycles_per_sample=outcome.cycles / batch,
-        seconds=outcome.seconds,
-        cycles_per_second=outcome.cycles / outcome.seconds,
-        idle=job.stalls.idle,
-        stall=job.stalls.stall,
+        saturations=saturations,
+        classes=tuple(classes),
+        cycles=cycles,
+        cycles_per_sample=cycles / batch,
+        seconds=seconds,
+        cycles_per_second=cycles / seconds,
+        idle=stalls.idle,
+        stall=stalls.stall,
         seed=seed,
         verilog_sha256=design.verilog_sha256,
         network_digest=network.digest,
     )
+
+
+def _run(
+    design: Design,
+    network: Network,
+    samples: IntArray,
+    job: Job,
+    first: int,
+    harness: Harness,
+    fast: bool,
+) -> tuple[golden.Trace, Outcome, int]:
+    """One simulation, from sample ``first`` on: what must happen, what did, values compared."""
+    probes = {(probe.node, probe.quantity): probe for probe in design.probes}
+    wanted = {*probes, *((node.name, "spike") for node in network.nodes_of(LIF))}
+    trace = golden.run(network, samples, wanted)
+    steps, batch, _ = samples.shape
+    with tempfile.TemporaryDirectory() as name:
+        records = Path(name)
+        outcome = HARNESSES[harness](design, job, records, fast=fast)
+        recorded = {
+            key: read_records(records, probe, network.by_name[probe.node].size, steps, batch)
+            for key, probe in probes.items()
+        }
+    if mismatch := first_mismatch(network, recorded, trace):
+        raise _with_waves(design, network, job, mismatch, steps, first)
+    scores, classes = decode(outcome.outputs, network.readout.size)
+    check_outputs(scores, classes, trace, first)
+    check_registers(network, outcome.registers, trace)
+    return trace, outcome, sum(values.size for values in recorded.values())
 
 
 def python_share(cocotb: CosimResult, native: CosimResult) -> float:
@@ -145,10 +179,14 @@ def python_share(cocotb: CosimResult, native: CosimResult) -> float:
 
 
 def _with_waves(
-    design: Design, network: Network, job: Job, mismatch: Mismatch, steps: int
+    design: Design, network: Network, job: Job, mismatch: Mismatch, steps: int, first: int
 ) -> MismatchError:
-    """Run up to the sample of ``mismatch`` again, its waveform written, and say what was seen."""
-    path = (design.folder / f"mismatch_{mismatch.node}_sample{mismatch.sample}.vcd").resolve()
+    """Run up to the sample of ``mismatch`` again, its waveform written, and say what was seen.
+
+    Sample numbers in ``job`` begin at 0, those in the message at ``first``.
+    """
+    sample = mismatch.sample + first
+    path = (design.folder / f"mismatch_{mismatch.node}_sample{sample}.vcd").resolve()
     probe = next(
         p for p in design.probes if (p.node, p.quantity) == (mismatch.node, mismatch.quantity)
     )
@@ -162,4 +200,4 @@ def _with_waves(
     note = "waveform of that sample"
     if again[mismatch.neuron] != mismatch.found:
         note = f"waveform of that sample run again, where the value was {again[mismatch.neuron]}"
-    return MismatchError(mismatch, path, note)
+    return MismatchError(replace(mismatch, sample=sample), path, note)

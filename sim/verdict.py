@@ -78,14 +78,17 @@ def first_mismatch(
     )
 
 
-def check_outputs(scores: IntArray, classes: IntArray, trace: Trace) -> None:
-    """Raise :class:`SimulationError` unless ``[B, classes]`` scores and ``[B]`` classes agree."""
+def check_outputs(scores: IntArray, classes: IntArray, trace: Trace, first: int = 0) -> None:
+    """Raise :class:`SimulationError` unless ``[B, classes]`` scores and ``[B]`` classes agree.
+
+    ``first`` is the number by which the message calls the first sample.
+    """
     wrong = (scores != trace.scores).any(axis=1) | (classes != trace.classes)
     if wrong.any():
-        sample = int(np.argmax(wrong))
+        one = int(np.argmax(wrong))
         raise SimulationError(
-            f"output of sample {sample}: expected scores {trace.scores[sample].tolist()} and class "
-            f"{trace.classes[sample]}, found {scores[sample].tolist()} and {classes[sample]} "
+            f"output of sample {one + first}: expected scores {trace.scores[one].tolist()} and "
+            f"class {trace.classes[one]}, found {scores[one].tolist()} and {classes[one]} "
             f"({np.count_nonzero(wrong)} samples differ, although all probes agree)"
         )
 

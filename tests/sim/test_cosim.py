@@ -5,6 +5,7 @@ import hashlib
 import json
 
 import pytest
+from reslif.sim import cosim as cosim_module
 from reslif.sim.cosim import MismatchError, cosim, python_share
 from reslif.sim.design import Design
 from reslif.sim.errors import SimulationError
@@ -39,6 +40,28 @@ def test_both_harnesses_agree_with_the_golden_model(toy, samples, harness):
     packed = cosim(folder, network, samples, harness=harness, mode="packed", fast=False)
     assert packed.classes == plain.classes
     assert packed.cycles == 5 * 7 + 3 * 5 * 7 + 5 * 7
+
+
+def test_a_large_data_set_is_run_in_parts(toy, samples, monkeypatch):
+    folder, network = toy()
+    whole = cosim(folder, network, samples, harness="native", fast=False)
+    monkeypatch.setattr(cosim_module, "VALUES_AT_ONCE", 3 * 5 * 16)
+    parts = cosim(folder, network, samples, harness="native", fast=False)
+    drop = {"seconds", "cycles_per_second"}
+    expected, found = (
+        {key: value for key, value in dataclasses.asdict(result).items() if key not in drop}
+        for result in (whole, parts)
+    )
+    assert found == expected
+    # Only sample 4, in the second part, has events of the input whose weights are wrong.
+    samples[:, :, 5] = 0
+    samples[1, 4, 5] = 1
+    add = "acc[i] + w[i * 6 + s_axis_tdata[15:0]]"
+    wrong = "acc[i] + (s_axis_tdata[15:0] == 5 ? w[0] - w[6] : w[i * 6 + s_axis_tdata[15:0]])"
+    broken, _ = toy((add, wrong))
+    with pytest.raises(MismatchError, match="node 'fc' current, sample 4, timestep 1") as error:
+        cosim(broken, network, samples, harness="native", fast=False)
+    assert error.value.waves.name == "mismatch_fc_sample4.vcd"
 
 
 def test_python_share_compares_time_a_cycle(toy, samples):

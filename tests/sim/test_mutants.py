@@ -18,6 +18,7 @@ from reslif.hw.folding import Fold, Folding
 from reslif.sim.cosim import MismatchError, cosim
 from reslif.sim.job import Stalls
 from reslif.sim.verdict import Mismatch
+from reslif.sim.verilator import lint
 from reslif.sw.network import LIF
 from small_networks import residual
 
@@ -50,10 +51,12 @@ def caught(tmp_path) -> Mismatch:
     return mismatch
 
 
-def test_the_unbroken_design_passes(tmp_path):
+@pytest.mark.parametrize("harness", ["cocotb", "native"])
+def test_the_unbroken_design_passes(tmp_path, harness):
     emit.generate(NETWORK, tmp_path, FOLDING)
+    lint(tmp_path / "top.v")
     stalls = Stalls(0.2, 0.2)
-    result = cosim(tmp_path, NETWORK, SAMPLES, harness="native", stalls=stalls, fast=False)
+    result = cosim(tmp_path, NETWORK, SAMPLES, harness=harness, stalls=stalls, fast=False)
     assert result.mismatches == 0
     assert result.comparisons > 3000
     assert set(result.spikes) == {node.name for node in NETWORK.nodes_of(LIF)}

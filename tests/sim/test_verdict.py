@@ -48,6 +48,8 @@ def test_a_wrong_output_is_named(ran):
     scores[3, 1] += 1
     with pytest.raises(SimulationError, match="output of sample 3: expected scores"):
         check_outputs(scores, trace.classes, trace)
+    with pytest.raises(SimulationError, match="output of sample 103: expected scores"):
+        check_outputs(scores, trace.classes, trace, 100)
     with pytest.raises(SimulationError, match=r"output of sample 0: .*7 samples differ"):
         check_outputs(trace.scores, trace.classes + 1, trace)
 
