@@ -2,7 +2,7 @@
 //   $ verilator --binary --timing -Wno-fatal -CFLAGS -std=c++20 --top-module tb tb.v top.v
 //   $ obj_dir/Vtb
 // or
-//   $ iverilog -g2012 -s tb -o tb tb.v top.v && vvp tb
+//   $ iverilog -g2005 -s tb -o tb tb.v top.v && vvp tb
 // Prints PASS, or prints FAIL and ends with a status other than 0.
 `timescale 1ns / 1ps
 
@@ -10,7 +10,7 @@ module tb;
   localparam WORDS = 0;
   localparam RESULTS = 0;
   localparam CLASSES = 0;
-  localparam TIMEOUT = 1000000;  // cycles without a result
+  localparam TIMEOUT = 200000;  // cycles without a result
 
   reg [32:0] vectors [0:WORDS-1];
   reg [32:0] expected [0:RESULTS-1];
