@@ -37,7 +37,8 @@ class Samples:
 class Dataset:
     """Samples for training, validation (for every choice) and test (for the final figure).
 
-    ``format`` is that of the inputs; ``digest`` is the SHA-256 of all samples of the source in
+    ``format`` is that of the inputs, ``image`` their height and width if they are images (row by
+    row); ``digest`` is the SHA-256 of all samples of the source in
     their original order, as int64.
     """
 
@@ -49,6 +50,7 @@ class Dataset:
     classes: int
     format: Format
     digest: str
+    image: tuple[int, int] | None = None
 
     @property
     def inputs(self) -> int:
@@ -92,7 +94,7 @@ def _digits(split: Split, seed: int) -> Dataset:
     parts = (Samples(inputs[part], labels[part]) for part in (train, validation, test))
     return Dataset(
         "digits", split, *parts, classes=10, format=Format(5, 4, signed=False),
-        digest=hasher.hexdigest(),
+        digest=hasher.hexdigest(), image=(8, 8),
     )  # fmt: skip
 
 

@@ -62,6 +62,7 @@ class Job:
         state_file: where the run's state is kept between epochs.
         settings: identifies the run: a state of other settings is refused.
         adapt: called before each epoch until :data:`FREEZE`.
+        augment: makes other training inputs ``[B, n]`` out of given ones.
     """
 
     label: str
@@ -80,6 +81,7 @@ class Job:
     state_file: Path
     settings: Mapping[str, Any]
     adapt: Callable[[], None] | None = None
+    augment: Callable[[Tensor, torch.Generator], Tensor] | None = None
 
 
 def fit(job: Job) -> Fit:
@@ -152,6 +154,7 @@ def _train_epoch(job: Job, optimiser: torch.optim.Optimizer, epoch: int) -> floa
     # Parts of about one size: batch norm would suffer from a small last one.
     parts = np.array_split(order, math.ceil(len(order) / job.batch))
     warm_up = len(parts)
+    random = torch.Generator().manual_seed(int(order[0]) + len(order) * (epoch + job.seed * 10**6))
     total = 0.0
     for index, part in enumerate(parts):
         step = epoch * len(parts) + index + 1
@@ -160,6 +163,8 @@ def _train_epoch(job: Job, optimiser: torch.optim.Optimizer, epoch: int) -> floa
         for group in optimiser.param_groups:
             group["lr"] = job.lr * rate
         inputs, labels = _inputs(job, job.train, part)
+        if job.augment is not None:
+            inputs = job.augment(inputs[0], random).expand(job.steps, -1, -1)
         loss, _ = job.loss(inputs, labels)
         value = float(loss.detach())
         if not math.isfinite(value):

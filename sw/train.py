@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal, get_args
 
@@ -15,6 +16,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from .augment import distort
 from .data import Dataset, Samples
 from .fit import Fit, Job, TrainError, fit, load_module, save_module
 from .from_torch import from_torch
@@ -52,6 +54,7 @@ class TrainConfig:
         epochs, qat_epochs: of floating-point and of quantised training.
         lr, qat_lr: peak learning rates (one warm-up epoch, then cosine to 0).
         weight_decay: of AdamW, on weight matrices only.
+        augment: strength of the random distortions of training images, 0 for none.
         activity: weight of the mean spike rate in the loss; spikes cost time in hardware.
         batch: samples per step.
         seed: of initial weights and order of samples.
@@ -69,12 +72,13 @@ class TrainConfig:
     reset: Literal["subtract", "zero", "none"] = "subtract"
     reset_delay: bool = True
     readout: ReadoutKind = "sum_current"
-    epochs: int = 40
+    epochs: int = 60
     qat_epochs: int = 20
     lr: float = 5e-3
     qat_lr: float = 3e-3
     weight_decay: float = 0.1
     activity: float = 0.3
+    augment: float = 0.5
     batch: int = 64
     seed: int = 0
     bits: int = 4
@@ -256,6 +260,9 @@ def _job(
     save_best: Callable[[], None],
 ) -> Job:
     """The job of floating-point training; the quantised one changes a few fields."""
+    augment = None
+    if data.image is not None and config.augment > 0:
+        augment = partial(distort, image=data.image, strength=config.augment)
     return Job(
         label=label,
         model=model,
@@ -271,6 +278,7 @@ def _job(
         device=device_of(config),
         save_best=save_best,
         state_file=folder / f"{label}.state.safetensors",
+        augment=augment,
         settings=_settings(config, data, without=(*_QUANTISED_ONLY, "device")),
     )
 
