@@ -1,0 +1,220 @@
+"""The front door: verbs on one run folder, and one clear line for every mistake."""
+
+import json
+import shutil
+import sys
+
+import numpy as np
+import pytest
+from reslif.sw import cli
+from reslif.sw.formats import Format
+from reslif.sw.network import Dense, Edge, Input, Network, Readout
+from reslif.sw.network_file import save_network
+from safetensors.numpy import save
+
+TINY = """
+name = "tiny"
+[train]
+blocks = 1
+width = 12
+steps = 4
+epochs = 6
+qat_epochs = 3
+bits = 8
+[hardware]
+lanes = 4
+neuron_lanes = 2
+[cosim]
+harness = "native"
+samples = 20
+idle = 0.2
+stall = 0.2
+"""
+
+
+def reslif(monkeypatch, *arguments):
+    """Run the command; its exit status."""
+    monkeypatch.setattr(sys, "argv", ["reslif", *map(str, arguments)])
+    with pytest.raises(SystemExit) as end:
+        cli.main()
+    return end.value.code or 0
+
+
+def refused(monkeypatch, capsys, *arguments):
+    """The one line that a refused command leaves."""
+    assert reslif(monkeypatch, *arguments) == 2
+    error = capsys.readouterr().err.strip()
+    assert error.startswith("reslif: ")
+    assert "\n" not in error
+    return error
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    """A run folder after all stages but the bitstream."""
+    folder = tmp_path_factory.mktemp("tiny")
+    recipe = folder / "tiny.toml"
+    recipe.write_text(TINY)
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        for verb in ("train", "quantise", "generate", "cosim", "report"):
+            assert reslif(monkeypatch, verb, recipe, "--out", folder / "run") == 0
+    return recipe, folder / "run"
+
+
+def test_stages_leave_a_report(finished):
+    _, run = finished
+    report = json.loads((run / "report.json").read_text())
+    assert report["accuracy"]["float"] > 0.5
+    assert report["accuracy"]["golden"] > 0.5
+    assert report["accuracy"]["hardware"] > 0.5
+    assert report["cosim"]["mismatches"] == 0
+    assert report["cosim"]["samples"] == 20
+    assert report["cosim"]["spikes"] > 0
+    assert report["network"]["digest"]
+    assert report["seeds"] == {"train": 0, "data": 0, "cosim": 0}
+    assert report["versions"]["torch"]
+    for name in ("top.v", "manifest.json", "tb.v", "network.safetensors"):
+        assert (run / name).is_file()
+    assert not [path for path in run.rglob("*") if "tmp" in path.name]
+
+
+def test_evaluate_agrees_with_the_report(finished, monkeypatch, capsys):
+    _, run = finished
+    assert reslif(monkeypatch, "evaluate", run / "network.safetensors", "--data", "digits") == 0
+    golden = json.loads((run / "report.json").read_text())["accuracy"]["golden"]
+    assert f"{golden:.2%}" in capsys.readouterr().out
+
+
+def test_a_changed_design_is_not_reported(finished, tmp_path, monkeypatch, capsys):
+    """Results of different Verilog must not stand in one report."""
+    recipe, run = finished
+    copy = shutil.copytree(run, tmp_path / "run")
+    found = json.loads((copy / "cosim.json").read_text())
+    found["verilog_sha256"] = "0" * 64
+    (copy / "cosim.json").write_text(json.dumps(found))
+    error = refused(monkeypatch, capsys, "report", recipe, "--out", copy)
+    assert "disagree about top.v" in error
+
+
+def test_a_flipped_weight_is_named(finished, tmp_path, monkeypatch, capsys):
+    recipe, run = finished
+    copy = shutil.copytree(run, tmp_path / "run")
+    from reslif.hw.emit import generate
+    from reslif.hw.folding import Fold, Folding
+    from reslif.sw.network_file import load_network
+
+    network = load_network(copy / "network.safetensors")
+    nodes = []
+    for node in network.nodes:
+        if isinstance(node, Dense) and node.name == "stem":
+            weight = node.weight.copy()
+            weight[3, 28] ^= 1
+            node = Dense(node.name, weight, node.weight_format, node.bias)
+        nodes.append(node)
+    wrong = Network(tuple(nodes), network.edges, network.max_steps)
+    generate(wrong, copy, Folding(Fold(4, 2)))
+    manifest = json.loads((copy / "manifest.json").read_text())
+    manifest["network"]["digest"] = network.digest
+    (copy / "manifest.json").write_text(json.dumps(manifest))
+    error = refused(monkeypatch, capsys, "cosim", recipe, "--out", copy)
+    assert "node 'stem' current" in error
+    assert "timestep 0, neuron 3" in error
+
+
+RECIPES = {
+    "unknown key": ("[train]\nepoch = 3", "[train]: unknown key 'epoch', must be one of"),
+    "unknown section": ("[trian]\nepochs = 3", "unknown key 'trian', must be one of"),
+    "wrong type": ("[train]\nepochs = 'many'", "epochs is 'many', must be int"),
+    "not TOML": ("[train", "is no TOML file"),
+    "bad name": ("name = '../up'", "name is '../up'"),
+    "bad bits": ("[train]\nwidth = 0", "width is 0, must be at least 1"),
+    "bad data": ("[data]\nset = 'mnist8'", "data set is 'mnist8'"),
+}
+
+
+@pytest.mark.parametrize("case", RECIPES)
+def test_bad_recipes(case, tmp_path, monkeypatch, capsys):
+    text, expected = RECIPES[case]
+    recipe = tmp_path / "recipe.toml"
+    recipe.write_text(text)
+    assert expected in refused(monkeypatch, capsys, "train", recipe, "--out", tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+HARDWARE = {
+    "lanes": ("[hardware]\nlanes = 6\nneuron_lanes = 4", "neuron_lanes is 4, must divide lanes"),
+    "layer": ("[hardware.layers.stme]\nlanes = 4", "names layer 'stme', must be one of"),
+    "engine": ("[hardware]\nengine = 'systolic'", "engine is 'systolic'"),
+}
+
+
+@pytest.mark.parametrize("case", HARDWARE)
+def test_bad_hardware(case, finished, tmp_path, monkeypatch, capsys):
+    _, run = finished
+    text, expected = HARDWARE[case]
+    recipe = tmp_path / "recipe.toml"
+    recipe.write_text(text)
+    folder = tmp_path / "run"
+    folder.mkdir()
+    shutil.copy(run / "network.safetensors", folder)
+    assert expected in refused(monkeypatch, capsys, "generate", recipe, "--out", folder)
+    assert [path.name for path in folder.iterdir()] == ["network.safetensors"]
+
+
+def test_stages_out_of_order(tmp_path, monkeypatch, capsys):
+    recipe = tmp_path / "tiny.toml"
+    recipe.write_text(TINY)
+    for verb, hint in (
+        ("quantise", "run `reslif train` first"),
+        ("generate", "run `reslif quantise` first"),
+        ("report", "run `reslif flow` first"),
+    ):
+        error = refused(monkeypatch, capsys, verb, recipe, "--out", tmp_path / "run")
+        assert hint in error
+
+
+def test_missing_recipe_and_unknown_device(finished, tmp_path, monkeypatch, capsys):
+    error = refused(monkeypatch, capsys, "flow", tmp_path / "none.toml")
+    assert "does not exist" in error
+    recipe = tmp_path / "recipe.toml"
+    recipe.write_text("[build]\ndevice = 'ecp5-25k'")
+    _, run = finished
+    error = refused(monkeypatch, capsys, "build", recipe, "--out", run)
+    assert "device is 'ecp5-25k', must be one of" in error
+
+
+def network_bytes(tmp_path):
+    network = Network(
+        (
+            Input("input", 2),
+            Dense("dense", np.ones((3, 2), int), Format(4)),
+            Readout("readout", "sum_current", 3),
+        ),
+        (Edge("input", "dense"), Edge("dense", "readout")),
+        4,
+    )
+    path = tmp_path / "good.safetensors"
+    save_network(network, path)
+    return path.read_bytes()
+
+
+FILES = {
+    "truncated": (lambda good: good[:-9], "truncated"),
+    "foreign": (lambda _: b"GIF89a" * 20, "truncated or no safetensors file"),
+    "other tensors": (lambda _: save({"x": np.zeros(3)}), "not a reslif network"),
+    "newer": (
+        lambda good: good.replace(b'\\"version\\": 1', b'\\"version\\": 9'),
+        "has version 9, this reslif reads 1",
+    ),
+    "flipped bit": (lambda good: good[:-1] + bytes([good[-1] ^ 1]), "match its digest"),
+}
+
+
+@pytest.mark.parametrize("case", FILES)
+def test_bad_network_files(case, tmp_path, monkeypatch, capsys):
+    change, expected = FILES[case]
+    path = tmp_path / "bad.safetensors"
+    path.write_bytes(change(network_bytes(tmp_path)))
+    error = refused(monkeypatch, capsys, "evaluate", path)
+    assert expected in error
+    assert str(path) in error
