@@ -77,7 +77,7 @@ class TrainConfig:
     lr: float = 5e-3
     qat_lr: float = 3e-3
     weight_decay: float = 0.1
-    activity: float = 0.3
+    activity: float = 1.0
     augment: float = 0.5
     batch: int = 64
     seed: int = 0
