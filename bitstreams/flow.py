@@ -24,6 +24,13 @@ _FF = re.compile(r"SB_DFF\w*|TRELLIS_FF")
 _RAM = {"ice40": "ICESTORM_RAM", "ecp5": "DP16KD"}
 _DSP = {"ice40": "ICESTORM_DSP", "ecp5": "MULT18X18D"}
 _LUT = {"ice40": "ICESTORM_LC", "ecp5": "TRELLIS_COMB"}
+_SYNTHESIS = {
+    # Short queues would each take one of the few block RAMs; there is no smaller RAM.
+    "ice40": "memory_collect; "
+    'setattr -set ram_style "logic" t:$mem_v2 r:SIZE<=32 %i r:WIDTH<=4 %i; '
+    "synth_ice40 -device u -dsp",
+    "ecp5": "synth_ecp5",
+}
 
 
 @dataclass(frozen=True)
@@ -152,11 +159,10 @@ class _Job:
         return result
 
     def synthesise(self, top: str, *sources: str) -> None:
-        synth = {"ice40": "synth_ice40 -device u -dsp", "ecp5": "synth_ecp5"}[self.device.family]
         # Names such as "data[0]" of whole wires crash ABC9's reader (Yosys 0.70), so they go.
         script = (
             f"read_verilog {' '.join(sources)}; hierarchy -top {top}; proc; flatten; "
-            f"rename -unescape; {synth} -top {top} -json netlist.json; "
+            f"rename -unescape; {_SYNTHESIS[self.device.family]} -top {top} -json netlist.json; "
             "tee -q -o cells.json stat -json"
         )
         # Its standard output may be lost, so the log is a file of its own.
