@@ -93,8 +93,9 @@ class Recipe:
     def runtime_digest(self) -> str:
         """SHA-256 (hex) over what determines Verilator's own run-time objects in the build."""
         kind = "cocotb" if self.main is None else "native"
+        compiler = os.path.realpath(shutil.which("c++") or "")
         installed = (version("verilator"), version("cocotb"), str(cocotb_tools.config.libs_dir))
-        return _digest(*installed, platform.machine(), kind, *self.arguments)
+        return _digest(*installed, compiler, platform.machine(), kind, *self.arguments)
 
     @property
     def digest(self) -> str:
