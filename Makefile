@@ -10,7 +10,7 @@ demo: $(READY)
 	$(BIN)/reslif flow examples/digits_ms.toml
 
 test: $(READY)
-	$(BIN)/pytest -n 2 --dist worksteal
+	$(BIN)/pytest -n 2 --dist loadfile
 
 test-slow: $(READY)
 	$(BIN)/pytest -m slow

@@ -13,6 +13,7 @@ from typing import Any
 from amaranth.back import verilog
 
 from ..sw.network import Network
+from ..sw.network_file import write_atomically
 from .dataflow import Dataflow, Probe
 from .folding import Folding, Plan
 from .joins import Join
@@ -52,14 +53,11 @@ def to_verilog(network: Network, folding: Folding, name: str = "top") -> tuple[s
 def generate(network: Network, folder: Path, folding: Folding | None = None) -> dict[str, Any]:
     """Write ``top.v`` and ``manifest.json`` into ``folder``; return the manifest."""
     text, manifest = to_verilog(network, folding or Folding())
-    folder.mkdir(parents=True, exist_ok=True)
     for name, content in (
         ("top.v", text),
         ("manifest.json", json.dumps(manifest, indent=2) + "\n"),
     ):
-        temporary = folder / f".{name}.tmp"
-        temporary.write_text(content)
-        temporary.replace(folder / name)
+        write_atomically(folder / name, content.encode())
     return manifest
 
 
@@ -113,7 +111,7 @@ def _layer(plan: Plan, engine: Dataflow, name: str) -> dict[str, Any]:
         entry |= {
             "lanes": plan.folds[name].lanes,
             "cycles_per_event": unit.layout.words,
-            "cycles_per_step": unit.cycles_per_step(0),
+            "cycles_per_step_end": unit.cycles_per_step(1) - unit.layout.words,
         }
     if isinstance(unit, Synapse | LIFArray | Join | Readout):
         entry["latency"] = unit.latency

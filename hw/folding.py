@@ -101,7 +101,7 @@ class Plan:
             lanes = min(group.values(), default=self.folding.default.neuron_lanes)
             explicit = {name: value for name, value in group.items() if name in self.folding.layers}
             for name, value in explicit.items():
-                if value != lanes and lanes != 1:
+                if value != lanes:
                     raise FoldingError(
                         f"layer '{name}' has neuron_lanes {value}, must be {lanes} "
                         f"as its neighbours {sorted(set(group) - {name})}"

@@ -6,7 +6,7 @@ spikes. At the end of a timestep the sums leave, ``out_lanes`` a beat, and the n
 
 from __future__ import annotations
 
-from amaranth.hdl import Cat, Module, Shape, Signal, signed
+from amaranth.hdl import Cat, Module, Shape, Signal, signed, unsigned
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
@@ -139,4 +139,5 @@ class Synapse(wiring.Component):
 
 
 def _product(weight: Shape, spike: Shape) -> Shape:
-    return signed(weight.width + spike.width)
+    width = weight.width + spike.width
+    return signed(width) if weight.signed or spike.signed else unsigned(width)

@@ -12,7 +12,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from .flow import STAGES, Run
+from .flow import STAGES, Run, check
 from .recipe import load_recipe
 
 app = typer.Typer(
@@ -30,13 +30,21 @@ Out = Annotated[Path | None, typer.Option(help="The run folder; by default runs/
 
 def _run(recipe: Path, out: Path | None) -> Run:
     loaded = load_recipe(recipe)
-    return Run(loaded, out or Path("runs") / loaded.name, lambda text: console.print(f"  {text}"))
+    return Run(
+        loaded,
+        out or Path("runs") / loaded.name,
+        lambda text: console.print(f"  {text}", markup=False),
+    )
 
 
 def _stage(name: str, run: Run) -> dict[str, Any]:
     console.print(f"[bold]{name}[/] {run.recipe.name}")
     start = time.monotonic()
-    result = STAGES[name](run)
+    try:
+        result = STAGES[name](run)
+    except KeyboardInterrupt:
+        print(f"reslif: {name} interrupted, the same command resumes", file=sys.stderr)
+        raise typer.Exit(130) from None
     console.print(f"  [dim]{time.monotonic() - start:.1f} s[/]")
     return result
 
@@ -81,7 +89,7 @@ def report(recipe: RecipeFile, out: Out = None) -> None:
 def flow(recipe: RecipeFile, out: Out = None) -> None:
     """Run all stages of a recipe, one after the other."""
     run = _run(recipe, out)
-    run.train_config()  # a wrong key should not show up minutes later
+    check(run)
     results = [_stage(name, run) for name in STAGES]
     show(results[-1])
 
@@ -91,6 +99,7 @@ def evaluate(
     network: Annotated[Path, typer.Argument(help="A network file.", show_default=False)],
     data: Annotated[str, typer.Option(help="Name of the data set.")] = "digits",
     split: Annotated[str, typer.Option(help="stratified or file_order.")] = "stratified",
+    seed: Annotated[int, typer.Option(help="That drew the split, as in the recipe.")] = 0,
 ) -> None:
     """Accuracy of a network file by the golden model."""
     from .data import load_dataset
@@ -98,7 +107,7 @@ def evaluate(
     from .network_file import load_network
 
     loaded = load_network(network)
-    test = load_dataset(data, split).test  # type: ignore[arg-type]
+    test = load_dataset(data, split, seed).test  # type: ignore[arg-type]
     accuracy = measure(loaded, test.over_time(loaded.max_steps), test.labels)
     console.print(f"{network}: accuracy {accuracy:.2%} on {len(test)} test samples of {data}")
 
@@ -170,6 +179,3 @@ def main() -> None:
             raise
         print(f"reslif: {error}", file=sys.stderr)
         sys.exit(2)
-    except KeyboardInterrupt:
-        print("reslif: interrupted; the same command resumes", file=sys.stderr)
-        sys.exit(130)

@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -147,24 +147,12 @@ def quantise(run: Run) -> dict[str, Any]:
 def generate(run: Run) -> dict[str, Any]:
     """Write the Verilog, its manifest and a self-checking test bench."""
     from ..hw.emit import generate as emit
-    from ..hw.folding import Fold, Folding
-
-    hardware = run.recipe.hardware
-    if hardware.engine != "dataflow":
-        raise RecipeError(f"engine is {hardware.engine!r}, must be 'dataflow'")
-    default = Fold(hardware.lanes, hardware.neuron_lanes)
-    layers = {}
-    for name, values in hardware.layers.items():
-        if not isinstance(values, dict):
-            raise RecipeError(f"[hardware.layers] {name} is {values!r}, must be a table")
-        merged = asdict(default) | values
-        layers[name] = checked(Fold, merged, f"[hardware.layers.{name}]")
-    start = time.monotonic()
-    network = run.network
-    manifest = emit(network, run.folder, Folding(default, layers))
-    data = run.data()
     from ..sim.testbench import write_testbench
 
+    start = time.monotonic()
+    network = run.network
+    manifest = emit(network, run.folder, folding_of(run.recipe))
+    data = run.data()
     write_testbench(run.folder, network, data.test.over_time(network.max_steps)[:, :VECTORS])
     slowest = max(layer.get("cycles_per_event", 0) for layer in manifest["layers"])
     run.say(f"top.v for {len(manifest['layers'])} nodes, at most {slowest} cycles per event")
@@ -172,6 +160,7 @@ def generate(run: Run) -> dict[str, Any]:
         "generate",
         {
             "verilog_sha256": manifest["verilog_sha256"],
+            "network_digest": network.digest,
             "seconds": round(time.monotonic() - start, 1),
         },
     )
@@ -180,11 +169,9 @@ def generate(run: Run) -> dict[str, Any]:
 def cosim(run: Run) -> dict[str, Any]:
     """Run the test samples through the Verilog and compare everything."""
     from ..sim.cosim import cosim as simulate
-    from ..sim.job import Stalls
 
     recipe, network, data = run.recipe.cosim, run.network, run.data()
-    if recipe.harness not in ("cocotb", "native"):
-        raise RecipeError(f"harness is {recipe.harness!r}, must be 'cocotb' or 'native'")
+    stalls = stalls_of(run.recipe)
     count = recipe.samples or len(data.test)
     samples = data.test.over_time(network.max_steps)[:, :count]
     start = time.monotonic()
@@ -192,8 +179,8 @@ def cosim(run: Run) -> dict[str, Any]:
         run.folder,
         network,
         samples,
-        harness=recipe.harness,
-        stalls=Stalls(recipe.idle, recipe.stall),
+        harness=recipe.harness,  # pyright: ignore[reportArgumentType] - checked above
+        stalls=stalls,
         seed=recipe.seed,
     )
     right = sum(a == b for a, b in zip(found.classes, data.test.labels.tolist(), strict=False))
@@ -209,6 +196,48 @@ def cosim(run: Run) -> dict[str, Any]:
     return run.write("cosim", result)
 
 
+def folding_of(recipe: Recipe) -> Any:
+    """The folding that a recipe asks for."""
+    from ..hw.folding import Fold, Folding
+
+    hardware = recipe.hardware
+    if hardware.engine != "dataflow":
+        raise RecipeError(f"engine is {hardware.engine!r}, must be 'dataflow'")
+    default = Fold(hardware.lanes, hardware.neuron_lanes)
+    layers = {}
+    for name, values in hardware.layers.items():
+        if not isinstance(values, dict):
+            raise RecipeError(f"[hardware.layers] {name} is {values!r}, must be a table")
+        merged = asdict(default) | values
+        layers[name] = checked(Fold, merged, f"[hardware.layers.{name}]")
+    return Folding(default, layers)
+
+
+def stalls_of(recipe: Recipe) -> Any:
+    """The pauses of a recipe's co-simulation, whose other fields are checked too."""
+    from ..sim.job import Stalls
+
+    if recipe.cosim.harness not in ("cocotb", "native"):
+        raise RecipeError(f"harness is {recipe.cosim.harness!r}, must be 'cocotb' or 'native'")
+    if recipe.cosim.samples < 0:
+        raise RecipeError(f"samples is {recipe.cosim.samples}, must be at least 0")
+    return Stalls(recipe.cosim.idle, recipe.cosim.stall)
+
+
+def check(run: Run) -> None:
+    """Raise now what a later stage of ``run`` would refuse after minutes of work."""
+    from ..bitstreams.devices import device
+    from .quantise import QuantiseConfig
+    from .train import build_model
+
+    config = run.train_config()
+    QuantiseConfig(bits=config.bits, guard_bits=config.guard_bits)
+    build_model(config, run.data())
+    folding_of(run.recipe)
+    stalls_of(run.recipe)
+    device(run.recipe.build.device)
+
+
 def build(run: Run) -> dict[str, Any]:
     """Synthesise, place, route and pack."""
     from ..bitstreams.devices import device
@@ -216,6 +245,8 @@ def build(run: Run) -> dict[str, Any]:
     from .progress import Elapsed
 
     target = device(run.recipe.build.device)
+    # A build that fails must not leave an earlier one's figures behind.
+    (run.folder / "build.json").unlink(missing_ok=True)
     start = time.monotonic()
     with Elapsed() as elapsed:
         found = implement(
@@ -237,8 +268,18 @@ def program(run: Run) -> dict[str, Any]:
     from ..bitstreams.devices import device
     from ..bitstreams.program import program as load
 
+    built = _built(run)
+    target = device(built["device"])
+    load(run.folder / target.name / Path(built["bitstream"]).name, target)
+    return built
+
+
+def _built(run: Run) -> dict[str, Any]:
+    """The results of a build, if it is one of the present Verilog of the present network."""
     built = run.read("build")
-    load(Path(built["bitstream"]), device(built["device"]))
+    _check_same_design(
+        {stage: run.read(stage) for stage in ("quantise", "generate")} | {"build": built}
+    )
     return built
 
 
@@ -250,7 +291,9 @@ def run_on_board(run: Run, port: str, count: int = 0) -> dict[str, Any]:
     from . import golden
     from .progress import Progress
 
-    built, network, data = run.read("build"), run.network, run.data()
+    if count < 0:
+        raise RecipeError(f"samples is {count}, must be at least 0")
+    built, network, data = _built(run), run.network, run.data()
     samples = data.test.over_time(network.max_steps)[:, : count or len(data.test)]
     expected = golden.run(network, samples).scores
     words = encode(network, samples)
@@ -281,6 +324,7 @@ def report(run: Run) -> dict[str, Any]:
             stages[stage] = run.read(stage)
     if not stages:
         raise StageError(f"{run.folder} holds no results, run `reslif flow` first")
+    _check_same_design(stages)
     trained, quantised = stages.get("train", {}), stages.get("quantise", {})
     simulated = stages.get("cosim", {})
     spikes = simulated.get("spikes", {})
@@ -303,20 +347,24 @@ def report(run: Run) -> dict[str, Any]:
         "seconds": {stage: content.get("seconds") for stage, content in stages.items()},
         "versions": versions(),
     }
-    _check_same_design(stages)
     return run.write("report", result)
 
 
 def _check_same_design(stages: dict[str, dict[str, Any]]) -> None:
-    """What was simulated and what was built must be the same bytes."""
-    digests = {
-        stage: content["verilog_sha256"]
-        for stage, content in stages.items()
-        if "verilog_sha256" in content
-    }
-    if len(set(digests.values())) > 1:
-        listed = ", ".join(f"{stage} {digest[:12]}" for stage, digest in digests.items())
-        raise StageError(f"stages disagree about top.v ({listed}), run them again in order")
+    """What was simulated and what was built must be the same bytes, of the same network."""
+    for what, keys in (
+        ("top.v", ("verilog_sha256",)),
+        ("the network", ("digest", "network_digest")),
+    ):
+        digests = {
+            stage: content[key]
+            for stage, content in stages.items()
+            for key in keys
+            if key in content
+        }
+        if len(set(digests.values())) > 1:
+            listed = ", ".join(f"{stage} {digest[:12]}" for stage, digest in digests.items())
+            raise StageError(f"stages disagree about {what} ({listed}), run them again in order")
 
 
 STAGES: dict[str, Callable[[Run], dict[str, Any]]] = {
@@ -328,8 +376,3 @@ STAGES: dict[str, Callable[[Run], dict[str, Any]]] = {
     "report": report,
 }
 """Every stage, in the order in which ``flow`` runs them."""
-
-
-def with_seed(recipe: Recipe, seed: int) -> Recipe:
-    """``recipe`` trained from another seed."""
-    return replace(recipe, train={**recipe.train, "seed": seed})

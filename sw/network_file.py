@@ -90,7 +90,7 @@ def _node(entry: dict[str, Any], tensors: dict[str, np.ndarray]) -> Any:
     if kind is None:
         raise NetworkError(f"node '{entry.get('name')}' is of unknown type {entry['type']!r}")
     for key, value in arguments.items():
-        if value == "tensor":
+        if value == "tensor" and key != "name":
             arguments[key] = tensors[f"{entry['name']}.{key}"]
         elif key in _FORMAT_FIELDS and value is not None:
             try:

@@ -9,12 +9,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import ClassVar, Literal, TypeAlias
+from typing import Any, ClassVar, Literal, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
-from .formats import SPIKE, Format, FormatError, IntArray
+from .formats import MAX_WIDTH, SPIKE, Format, FormatError, IntArray
 
 
 class NetworkError(ValueError):
@@ -34,13 +34,13 @@ class Values:
         return len(self.low)
 
     @classmethod
-    def of(cls, low: IntArray, high: IntArray, frac: int, node: str) -> Values:
+    def of(cls, low: npt.NDArray[Any], high: npt.NDArray[Any], frac: int, node: str) -> Values:
         """The values between ``low`` and ``high`` in the narrowest format, or an error."""
         try:
             form = Format.for_range(int(low.min()), int(high.max()), frac)
         except FormatError as error:
             raise NetworkError(f"node '{node}': {error}") from None
-        return cls(form, low, high)
+        return cls(form, low.astype(np.int64), high.astype(np.int64))
 
     @classmethod
     def full(cls, form: Format, size: int) -> Values:
@@ -58,6 +58,11 @@ def integers(value: npt.ArrayLike, node: str, what: str) -> IntArray:
     result = array.astype(np.int64)
     result.setflags(write=False)
     return result
+
+
+def _exact(array: IntArray) -> npt.NDArray[np.object_]:
+    """``array`` as Python's integers: what is too wide is then refused, and never wraps."""
+    return array.astype(object)
 
 
 def _check_name_and_size(name: str, size: int) -> None:
@@ -141,8 +146,9 @@ class Dense:
                 f"node '{self.name}': weight expects {self.inputs} inputs, "
                 f"its source sends {source.size}"
             )
-        bias = np.zeros(self.size, np.int64) if self.bias is None else self.bias
-        ends = np.stack([self.weight * source.low, self.weight * source.high])
+        weight = _exact(self.weight)
+        bias = np.zeros(self.size, object) if self.bias is None else _exact(self.bias)
+        ends = np.stack([weight * source.low, weight * source.high])
         low = bias + np.minimum(ends.min(axis=0), 0).sum(axis=1)
         high = bias + np.maximum(ends.max(axis=0), 0).sum(axis=1)
         return Values.of(low, high, self.weight_format.frac + source.format.frac, self.name)
@@ -202,6 +208,11 @@ class LIF:
                     f"must be a scalar or [{self.size}]"
                 )
             object.__setattr__(self, field, array)
+        if self.membrane.width + self.leak_shift > MAX_WIDTH:
+            raise NetworkError(
+                f"node '{self.name}': membrane is {self.membrane.width} bits and leak_shift "
+                f"{self.leak_shift}, must be at most {MAX_WIDTH} together"
+            )
         _check_range(self.name, "leak", self.leak, 0, 1 << self.leak_shift)
         # Below max, so that saturation never changes a decision to fire.
         _check_range(self.name, "threshold", self.threshold, 1, self.membrane.max - 1)
@@ -216,6 +227,11 @@ class LIF:
                 raise NetworkError(
                     f"node '{self.name}': membrane fraction is {self.membrane.frac} bits, "
                     f"must be at least its source's {source.format.frac}"
+                )
+            if source.format.width + self.membrane.frac - source.format.frac > MAX_WIDTH - 2:
+                raise NetworkError(
+                    f"node '{self.name}': its source's {source.format} on the membrane's grid is "
+                    f"wider than {MAX_WIDTH - 2} bits"
                 )
         return Values.full(SPIKE, self.size)
 
@@ -263,12 +279,16 @@ class Join:
         if self.op == "add":
             frac = max(branch.format.frac, shortcut.format.frac)
             up, across = frac - branch.format.frac, frac - shortcut.format.frac
-            low = (branch.low << up) + (shortcut.low << across)
-            high = (branch.high << up) + (shortcut.high << across)
+            low = (_exact(branch.low) << up) + (_exact(shortcut.low) << across)
+            high = (_exact(branch.high) << up) + (_exact(shortcut.high) << across)
             return Values.of(low, high, frac, self.name)
         if self.op == "and":
             ends = np.stack(
-                [a * b for a in (branch.low, branch.high) for b in (shortcut.low, shortcut.high)]
+                [
+                    _exact(a) * _exact(b)
+                    for a in (branch.low, branch.high)
+                    for b in (shortcut.low, shortcut.high)
+                ]
             )
             frac = branch.format.frac + shortcut.format.frac
             return Values.of(ends.min(axis=0), ends.max(axis=0), frac, self.name)
@@ -334,8 +354,8 @@ class Readout:
         """The range of the scores after up to ``max_steps`` timesteps."""
         if self.reads_membrane:
             return source
-        low = np.minimum(source.low * max_steps, source.low)
-        high = np.maximum(source.high * max_steps, source.high)
+        low = np.minimum(_exact(source.low) * max_steps, source.low)
+        high = np.maximum(_exact(source.high) * max_steps, source.high)
         return Values.of(low, high, source.format.frac, self.name)
 
 

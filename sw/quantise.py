@@ -153,7 +153,7 @@ def _dense(node: FloatDense, bits: int, scales: Scales, fracs: Mapping[str, int]
 def _lif(node: FloatLIF, scale: float, incoming: int, config: QuantiseConfig) -> LIF:
     shift = _leak_shift(node) if config.leak_shift is None else config.leak_shift
     guard = shift + 2 if config.guard_bits is None else config.guard_bits
-    membrane = Format(62, incoming + guard)
+    membrane = Format(46, incoming + guard)
     threshold = np.maximum(np.rint(node.threshold / (scale * membrane.step)), 1)
     rule = node.rule
     return LIF(

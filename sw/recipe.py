@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import re
 import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import MISSING, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,10 @@ class DataRecipe:
     set: str = "digits"
     split: str = "stratified"
     seed: int = 0
+
+    def __post_init__(self) -> None:
+        if self.seed < 0:
+            raise RecipeError(f"[data] seed is {self.seed}, must be at least 0")
 
 
 @dataclass(frozen=True)
@@ -87,7 +92,7 @@ def load_recipe(path: Path) -> Recipe:
         if key not in known:
             raise RecipeError(f"recipe {path}: unknown key '{key}', must be one of {_list(known)}")
     name = content.get("name", path.stem)
-    if not isinstance(name, str) or not name.replace("-", "_").isidentifier():
+    if not isinstance(name, str) or not re.fullmatch(r"[\w-]+", name, re.ASCII):
         raise RecipeError(f"recipe {path}: name is {name!r}, must be letters, digits, - and _")
     sections: dict[str, Any] = {
         key: _section(path, key, kind, content.get(key, {})) for key, kind in _SECTIONS.items()
@@ -109,6 +114,8 @@ def checked(kind: type, values: Mapping[str, Any], where: str) -> Any:
         wrong = not isinstance(value, allowed) or (
             isinstance(value, bool) and not isinstance(default, bool)
         )
+        if known[key].default_factory is not MISSING and not isinstance(value, dict):
+            raise RecipeError(f"{where}: {key} is {value!r}, must be a table")
         if isinstance(default, bool | int | float | str) and wrong:
             raise RecipeError(
                 f"{where}: {key} is {value!r}, must be {type(default).__name__} such as {default!r}"

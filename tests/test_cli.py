@@ -94,6 +94,12 @@ def test_a_changed_design_is_not_reported(finished, tmp_path, monkeypatch, capsy
     (copy / "cosim.json").write_text(json.dumps(found))
     error = refused(monkeypatch, capsys, "report", recipe, "--out", copy)
     assert "disagree about top.v" in error
+    found = json.loads((run / "quantise.json").read_text())
+    found["digest"] = "0" * 64
+    (copy / "quantise.json").write_text(json.dumps(found))
+    shutil.copy(run / "cosim.json", copy)
+    error = refused(monkeypatch, capsys, "report", recipe, "--out", copy)
+    assert "disagree about the network" in error
 
 
 def test_a_flipped_weight_is_named(finished, tmp_path, monkeypatch, capsys):
@@ -128,6 +134,8 @@ RECIPES = {
     "not TOML": ("[train", "is no TOML file"),
     "bad name": ("name = '../up'", "name is '../up'"),
     "bad bits": ("[train]\nwidth = 0", "width is 0, must be at least 1"),
+    "bad seed": ("[data]\nseed = -1", "[data] seed is -1, must be at least 0"),
+    "not a table": ("[hardware]\nlayers = 5", "layers is 5, must be a table"),
     "bad data": ("[data]\nset = 'mnist8'", "data set is 'mnist8'"),
 }
 
@@ -138,6 +146,25 @@ def test_bad_recipes(case, tmp_path, monkeypatch, capsys):
     recipe = tmp_path / "recipe.toml"
     recipe.write_text(text)
     assert expected in refused(monkeypatch, capsys, "train", recipe, "--out", tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+LATE = {
+    "bits": ("[train]\nbits = 1", "bits are 1, must be 2 to 16"),
+    "harness": ("[cosim]\nharness = 'icarus'", "harness is 'icarus'"),
+    "samples": ("[cosim]\nsamples = -3", "samples is -3"),
+    "stalls": ("[cosim]\nidle = 1.0", "idle is 1.0"),
+    "lanes": ("[hardware]\nlanes = 0", "lanes is 0"),
+    "device": ("[build]\ndevice = 'ecp5-25k'", "device is 'ecp5-25k'"),
+}
+
+
+@pytest.mark.parametrize("case", LATE)
+def test_flow_refuses_before_it_trains(case, tmp_path, monkeypatch, capsys):
+    text, expected = LATE[case]
+    recipe = tmp_path / "recipe.toml"
+    recipe.write_text(text)
+    assert expected in refused(monkeypatch, capsys, "flow", recipe, "--out", tmp_path / "run")
     assert not (tmp_path / "run").exists()
 
 

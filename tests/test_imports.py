@@ -22,7 +22,7 @@ ROOMS = ("sw", "hw", "sim", "bitstreams")
 # The contract: ``network`` (made of ``nodes``), what it is counted in and the file it travels in.
 NETWORK = {"sw.formats", "sw.network", "sw.network_file"}
 MAY_IMPORT = {
-    "hw": {"hw", "sw.formats", "sw.network"},
+    "hw": {"hw", *NETWORK},
     "sim": {"sim", "hw", "sw.golden", *NETWORK},
     "bitstreams": {"bitstreams", "hw", *NETWORK},
     "sw": {"sw"},

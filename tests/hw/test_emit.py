@@ -119,7 +119,7 @@ def test_manifest_of_layers_and_buffers(generated):
         "neuron_lanes": 3,
         "lanes": 6,
         "cycles_per_event": 1,
-        "cycles_per_step": 3,
+        "cycles_per_step_end": 4,
     }
     assert layers["b0m"]["neuron_lanes"] == 3
     edges = {buffer["edge"]: buffer["beats"] for buffer in manifest["buffers"]}

@@ -89,9 +89,10 @@ def test_lanes_of_a_group():
     assert lanes["out"] == lanes["readout"] == 1
 
 
-def test_a_readout_takes_one_value_a_beat_whatever_a_layer_asks_for():
-    plan = Plan(ms(), Folding(Fold(8, 4), {"out": Fold(8, 4)}))
-    assert plan.folds["out"] == Fold(3, 1)
+def test_a_readout_takes_one_value_a_beat():
+    assert Plan(ms(), Folding(Fold(8, 4))).folds["out"] == Fold(3, 1)
+    with pytest.raises(FoldingError, match=r"'out' has neuron_lanes 3, must be 1 .*readout"):
+        Plan(ms(), Folding(Fold(8, 4), {"out": Fold(8, 4)}))
 
 
 @pytest.mark.parametrize(

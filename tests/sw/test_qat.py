@@ -216,7 +216,7 @@ def test_gradients_are_those_of_the_float_neuron(
 
     def integer(current: Tensor, beta: Tensor, theta: Tensor) -> tuple[Tensor, Tensor]:
         node = LIF(
-            "lif", 3, Format(50), np.array(1), shift, np.array(1), reset, delay,  # pyright: ignore[reportArgumentType]
+            "lif", 3, Format(46), np.array(1), shift, np.array(1), reset, delay,  # pyright: ignore[reportArgumentType]
             keep_input=keep, inhibition=inhibition,
         )  # fmt: skip
         spikes, membrane = run_integer_lif(
