@@ -75,7 +75,7 @@ class TrainConfig:
     epochs: int = 60
     qat_epochs: int = 20
     lr: float = 5e-3
-    qat_lr: float = 3e-3
+    qat_lr: float = 1e-3
     weight_decay: float = 0.1
     activity: float = 1.0
     augment: float = 0.5
