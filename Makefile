@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: demo test test-slow lint bench clean
+.PHONY: demo test test-slow lint bench accuracy clean
 
 demo: $(READY)
 	$(BIN)/reslif flow examples/digits_ms.toml
@@ -22,6 +22,9 @@ lint: $(READY)
 
 bench: $(READY)
 	$(BIN)/reslif bench
+
+accuracy: $(READY)
+	$(BIN)/python -m reslif.sw.study runs/accuracy.json
 
 clean:
 	rm -rf $(VENV) runs build *.egg-info .pytest_cache .ruff_cache .hypothesis

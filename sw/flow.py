@@ -227,7 +227,7 @@ def stalls_of(recipe: Recipe) -> Any:
 def check(run: Run) -> None:
     """Raise now what a later stage of ``run`` would refuse after minutes of work."""
     from ..bitstreams.devices import device
-    from .quantise import QuantiseConfig
+    from .quantiser import QuantiseConfig
     from .train import build_model
 
     config = run.train_config()

@@ -21,7 +21,7 @@ from .network import LIF, Dense, Input, Join, Network, NetworkError, Node
 from .nn.surrogate import ATan, FastSigmoid, Surrogate
 from .qat_lif import run_integer_lif
 from .qat_ops import join_through, round_through, score_over_time
-from .quantise import Quantised
+from .quantiser import Quantised
 from .scales import Scales
 
 
@@ -29,7 +29,7 @@ class QATNetwork(nn.Module):
     """A network in training: ``[T, B, inputs]`` integers to real-valued scores ``[B, classes]``.
 
     Args:
-        quantised: formats and scales, from :func:`reslif.sw.quantise.plan`.
+        quantised: formats and scales, from :func:`reslif.sw.quantiser.plan`.
         graph: the real parameters it was planned from.
         surrogate: for every neuron; default atan(2) where a synapse has 4 bits or fewer, else
             each neuron's own from ``graph``.

@@ -22,7 +22,7 @@ from .data import Dataset, Split, load_dataset
 from .evaluate import evaluate
 from .network import LIF, Network
 from .network_file import write_atomically
-from .quantise import QuantiseConfig, quantise
+from .quantiser import QuantiseConfig, quantise
 from .train import TrainConfig, accuracy_float, train_float, train_quantised
 
 Row = dict[str, Any]

@@ -19,7 +19,6 @@ from torch import Tensor, nn
 from .augment import distort
 from .data import Dataset, Samples
 from .fit import Fit, Job, TrainError, fit, load_module, save_module
-from .from_torch import from_torch
 from .network import LIF as IntegerLIF
 from .network import Network, ReadoutKind
 from .network_file import load_network, save_network
@@ -32,7 +31,8 @@ from .nn import (
     SpikeCount,
 )
 from .qat import QATNetwork
-from .quantise import QuantiseConfig, plan
+from .quantiser import QuantiseConfig, plan
+from .tracing import from_torch
 
 FLOAT_FILE = "float.safetensors"
 NETWORK_FILE = "network.safetensors"

@@ -77,6 +77,7 @@ def targets(name: str, path: Path, known: dict[str, Path]) -> Iterator[tuple[str
         id(child)
         for node in ast.walk(tree)
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda)
+        or (isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING")
         for child in ast.walk(node)
     }
     for node in ast.walk(tree):

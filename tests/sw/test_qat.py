@@ -11,7 +11,6 @@ from hypothesis import strategies as st
 from random_networks import RESETS, random_network, random_samples
 from reslif.sw import golden
 from reslif.sw.formats import Format
-from reslif.sw.from_torch import from_torch
 from reslif.sw.graph import FloatDense, FloatGraph, FloatLIF, GraphError
 from reslif.sw.network import LIF, Dense, Edge, Input, Network, NetworkError, Readout
 from reslif.sw.nn import LIF as FloatNeuron
@@ -20,7 +19,8 @@ from reslif.sw.nn.lif_function import NeuronRule, run_lif
 from reslif.sw.nn.surrogate import atan
 from reslif.sw.qat import QATNetwork
 from reslif.sw.qat_lif import run_integer_lif
-from reslif.sw.quantise import QuantiseConfig, plan
+from reslif.sw.quantiser import QuantiseConfig, plan
+from reslif.sw.tracing import from_torch
 from torch import Tensor, nn
 
 PIXELS = Format(5, 4, signed=False)

@@ -12,10 +12,10 @@ from torch import nn
 
 from . import golden
 from .formats import SPIKE, Format, IntArray
-from .from_torch import from_torch
 from .graph import FloatArray, FloatDense, FloatGraph, FloatLIF, GraphError, run_float
 from .network import LIF, Dense, Network, Node
 from .scales import Scales, search_scales, sent_fracs, symmetric_limit, weight_codes
+from .tracing import from_torch
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,6 @@ import numpy as np
 import pytest
 import torch
 from reslif.sw.formats import Format
-from reslif.sw.from_torch import from_torch
 from reslif.sw.graph import FloatDense, FloatGraph, FloatLIF, GraphError, run_float
 from reslif.sw.network import Join, Network, Readout
 from reslif.sw.nn import (
@@ -27,7 +26,8 @@ from reslif.sw.nn import (
     SumCurrent,
     build_snn,
 )
-from reslif.sw.quantise import QuantiseConfig, plan, quantise
+from reslif.sw.quantiser import QuantiseConfig, plan, quantise
+from reslif.sw.tracing import from_torch
 from torch import Tensor, nn
 
 N = 6

@@ -7,15 +7,15 @@ import pytest
 import torch
 from reslif.sw import golden
 from reslif.sw.formats import Format
-from reslif.sw.from_torch import from_torch
 from reslif.sw.graph import FloatDense, FloatGraph, FloatLIF, GraphError, run_float
 from reslif.sw.network import LIF, Dense, Edge, Input, Join, Readout
 from reslif.sw.nn import LIF as FloatNeuron
 from reslif.sw.nn import ResidualSNN, SumCurrent
 from reslif.sw.nn.lif_function import NeuronRule
 from reslif.sw.nn.surrogate import atan
-from reslif.sw.quantise import QuantiseConfig, input_moments, plan, quantise
+from reslif.sw.quantiser import QuantiseConfig, input_moments, plan, quantise
 from reslif.sw.scales import current_groups, search_scales, symmetric_limit, weight_error
+from reslif.sw.tracing import from_torch
 from torch import nn
 
 RULE = NeuronRule(atan())
