@@ -90,6 +90,10 @@ def test_ranges_hold_for_random_networks() -> None:
         (lambda: lif(membrane=Format(8, signed=False)), "membrane is u8.0, must be signed"),
         (lambda: lif(leak=np.array(17)), "leak spans 17 to 17, must lie within 0 to 16"),
         (lambda: lif(leak_shift=17), "leak_shift is 17, must be 0 to 16"),
+        (
+            lambda: lif(membrane=Format(59)),
+            "membrane is 59 bits and leak_shift 4, must be at most 62 together",
+        ),
         (lambda: lif(threshold=np.array(0)), "threshold spans 0 to 0, must lie within 1 to 510"),
         (lambda: lif(threshold=np.array(511)), "threshold spans 511 to 511"),
         (

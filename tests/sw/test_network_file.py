@@ -43,7 +43,7 @@ def test_notes_and_wide_integers_survive(tmp_path: Path, network: Network) -> No
     from reslif.sw.network import LIF
 
     nodes = tuple(
-        replace(n, membrane=Format(60, n.membrane.frac), threshold=np.full(n.size, 1 << 40))
+        replace(n, membrane=Format(50, n.membrane.frac), threshold=np.full(n.size, 1 << 40))
         if isinstance(n, LIF)
         else n
         for n in network.nodes
