@@ -13,7 +13,7 @@ test: $(READY)
 	$(BIN)/pytest -n 2 --dist loadfile
 
 test-slow: $(READY)
-	$(BIN)/pytest -m slow
+	$(BIN)/pytest -m slow -n 2 --dist worksteal
 
 lint: $(READY)
 	$(BIN)/ruff check .
