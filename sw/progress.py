@@ -5,12 +5,35 @@ from __future__ import annotations
 import sys
 import time
 from types import TracebackType
+from typing import Self
 
+from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
 from rich.progress import Progress as _Bar
+from rich.status import Status
 
 
-class Progress:
+class _Display:
+    """Something on the terminal, if there is one, for as long as the context lasts."""
+
+    _live: _Bar | Status | None = None
+
+    def __enter__(self) -> Self:
+        if self._live is not None:
+            self._live.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if self._live is not None:
+            self._live.stop()
+
+
+class Progress(_Display):
     """Reports ``done`` of ``total`` steps with the time left, on standard error.
 
     Away from a terminal it prints the first and last step and a line every ``interval`` seconds.
@@ -22,28 +45,12 @@ class Progress:
         self._first: int | None = None
         self._bar: _Bar | None = None
         if sys.stderr.isatty():
-            from rich.console import Console
-
-            self._bar = _Bar(
+            self._bar = self._live = _Bar(
                 TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(),
                 TimeRemainingColumn(), TextColumn("{task.fields[note]}"),
                 console=Console(stderr=True),
             )  # fmt: skip
             self._task = self._bar.add_task(label, total=total, note="")
-
-    def __enter__(self) -> Progress:
-        if self._bar is not None:
-            self._bar.start()
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        if self._bar is not None:
-            self._bar.stop()
 
     def update(self, done: int, note: str = "") -> None:
         """Report that ``done`` steps (counted from the very start) are finished."""
@@ -65,7 +72,7 @@ class Progress:
             )
 
 
-class Elapsed:
+class Elapsed(_Display):
     """Reports the stage of work whose length is unknown, with the seconds it has taken.
 
     On a terminal one line is kept up to date; elsewhere each stage is announced once.
@@ -73,25 +80,9 @@ class Elapsed:
 
     def __init__(self) -> None:
         self._stage = ""
-        self._status = None
+        self._status: Status | None = None
         if sys.stderr.isatty():
-            from rich.console import Console
-
-            self._status = Console(stderr=True).status("")
-
-    def __enter__(self) -> Elapsed:
-        if self._status is not None:
-            self._status.start()
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        if self._status is not None:
-            self._status.stop()
+            self._status = self._live = Console(stderr=True).status("")
 
     def __call__(self, stage: str, seconds: float) -> None:
         """Report that ``stage`` has taken ``seconds`` so far."""
