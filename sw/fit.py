@@ -59,6 +59,7 @@ class Job:
         loss: (inputs ``[T, B, n]`` raw integers, labels ``[B]``) to (loss, scores ``[B, C]``).
         train, validation: samples, presented for ``steps`` timesteps.
         save_best: called when the model is the best so far on the validation samples.
+        best_file: what ``save_best`` writes; a run that has lost it starts over.
         state_file: where the run's state is kept between epochs.
         settings: identifies the run: a state of other settings is refused.
         adapt: called before each epoch until :data:`FREEZE`.
@@ -78,6 +79,7 @@ class Job:
     seed: int
     device: torch.device
     save_best: Callable[[], None]
+    best_file: Path
     state_file: Path
     settings: Mapping[str, Any]
     adapt: Callable[[], None] | None = None
@@ -217,7 +219,7 @@ def _resume(
 ) -> tuple[list[dict[str, float]], dict[str, Tensor]]:
     """History so far (empty for a new run) and the parameters of the last ``adapt``."""
     path = job.state_file
-    if not path.exists():
+    if not path.exists() or not job.best_file.exists():
         return [], {}
     try:
         with safe_open(path, framework="pt") as file:
@@ -226,11 +228,10 @@ def _resume(
     except (SafetensorError, KeyError, ValueError):
         raise TrainError(f"{path} is no readable training state; delete it to start over") from None
     settings = json.loads(json.dumps(dict(job.settings)))
-    if header["settings"] != settings:
+    found = header.get("settings", {})
+    if found != settings:
         different = sorted(
-            name
-            for name in settings.keys() | header["settings"].keys()
-            if settings.get(name) != header["settings"].get(name)
+            name for name in settings.keys() | found.keys() if settings.get(name) != found.get(name)
         )
         raise TrainError(
             f"{path} belongs to a run of other settings ({', '.join(different)} differ); "

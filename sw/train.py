@@ -151,7 +151,7 @@ def train_float(config: TrainConfig, data: Dataset, folder: Path) -> tuple[Resid
         return _loss(scores, labels, config) + config.activity * rate, scores
 
     best = folder / FLOAT_FILE
-    job = _job(config, data, folder, "float", model, loss, lambda: save_module(model, best))
+    job = _job(config, data, best, "float", model, loss, lambda: save_module(model, best))
     result = fit(job)
     for hook in hooks:
         hook.remove()
@@ -192,7 +192,7 @@ def train_quantised(
         save_network(replace(network, notes=notes), best)
 
     best = folder / NETWORK_FILE
-    job = _job(config, data, folder, "quantised", module, loss, save)
+    job = _job(config, data, best, "quantised", module, loss, save)
     result = fit(
         replace(
             job,
@@ -253,7 +253,7 @@ def _loss(scores: Tensor, labels: Tensor, config: TrainConfig) -> Tensor:
 def _job(
     config: TrainConfig,
     data: Dataset,
-    folder: Path,
+    best: Path,
     label: str,
     model: nn.Module,
     loss: Callable[[Tensor, Tensor], tuple[Tensor, Tensor]],
@@ -277,7 +277,8 @@ def _job(
         seed=config.seed,
         device=device_of(config),
         save_best=save_best,
-        state_file=folder / f"{label}.state.safetensors",
+        best_file=best,
+        state_file=best.with_name(f"{label}.state.safetensors"),
         augment=augment,
         settings=_settings(config, data, without=(*_QUANTISED_ONLY, "device")),
     )

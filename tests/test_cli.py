@@ -245,3 +245,12 @@ def test_bad_network_files(case, tmp_path, monkeypatch, capsys):
     error = refused(monkeypatch, capsys, "evaluate", path)
     assert expected in error
     assert str(path) in error
+
+
+def test_a_lost_result_is_trained_again(finished, tmp_path, monkeypatch):
+    """The training state alone, without the parameters that it led to, resumes nothing."""
+    recipe, run = finished
+    copy = shutil.copytree(run, tmp_path / "run")
+    (copy / "float.safetensors").unlink()
+    assert reslif(monkeypatch, "train", recipe, "--out", copy) == 0
+    assert (copy / "float.safetensors").read_bytes() == (run / "float.safetensors").read_bytes()
