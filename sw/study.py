@@ -105,8 +105,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
         if seed == 0 and split == "stratified":
             widths += chosen.more_bits
         config = TrainConfig(block_type=block, seed=seed)
+        data = load_dataset("digits", split)
         with tempfile.TemporaryDirectory() as folder:
-            first, others = study(config, load_dataset("digits", split), widths, Path(folder))
+            first, others = study(config, data, widths, Path(folder))
         rows += [first, *others]
         report = {
             "config": asdict(TrainConfig()),
@@ -115,6 +116,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
                 "torch": torch.__version__,
                 "numpy": np.__version__,
             },
+            "data": data.digest,
             "means": means(rows),
             "rows": rows,
         }
