@@ -179,3 +179,9 @@ def main() -> None:
             raise
         print(f"reslif: {error}", file=sys.stderr)
         sys.exit(2)
+    except ModuleNotFoundError as error:
+        if error.name is None or error.name.startswith("reslif"):
+            raise
+        hint = "install it with: pip install 'reslif[train,sim,fpga]'"
+        print(f"reslif: Python package '{error.name}' is missing, {hint}", file=sys.stderr)
+        sys.exit(2)

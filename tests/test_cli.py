@@ -254,3 +254,20 @@ def test_a_lost_result_is_trained_again(finished, tmp_path, monkeypatch):
     (copy / "float.safetensors").unlink()
     assert reslif(monkeypatch, "train", recipe, "--out", copy) == 0
     assert (copy / "float.safetensors").read_bytes() == (run / "float.safetensors").read_bytes()
+
+
+def test_a_missing_package_is_named(tmp_path, monkeypatch, capsys):
+    class NoTorch:
+        """An import system in which PyTorch is not installed."""
+
+        def find_spec(self, name, path=None, target=None):
+            if name.split(".")[0] == "torch":
+                raise ModuleNotFoundError(f"No module named {name!r}", name=name)
+
+    for name in [n for n in sys.modules if n.split(".")[0] == "torch" or n == "reslif.sw.train"]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setattr(sys, "meta_path", [NoTorch(), *sys.meta_path])
+    recipe = tmp_path / "tiny.toml"
+    recipe.write_text(TINY)
+    error = refused(monkeypatch, capsys, "train", recipe, "--out", tmp_path / "run")
+    assert "Python package 'torch' is missing, install it with: pip install" in error
