@@ -16,10 +16,9 @@ from pathlib import Path
 from typing import Any
 
 from .network import Network
-from .network_file import load_network, write_atomically
+from .network_file import NETWORK_FILE, load_network, write_atomically
 from .recipe import Recipe, RecipeError, checked
 
-NETWORK_FILE = "network.safetensors"
 VECTORS = 4
 """Samples in the Verilog test bench that each design folder holds."""
 

@@ -162,10 +162,11 @@ def _step(run: _Run, data: IntArray) -> dict[Probe, IntArray]:
             seen[name, "membrane"] = run.states[name].membrane
             seen[name, "spike"] = out[name]
         else:
-            (edge,) = network.incoming(name, "input")
-            source = run.states[edge.source].membrane if node.reads_membrane else out[edge.source]
-            if edge.delay:
-                source = previous[edge.source]
+            if node.reads_membrane:
+                (edge,) = network.incoming(name, "input")
+                source = run.states[edge.source].membrane
+            else:
+                ((source, _),) = arriving(node, "input")
             run.scores = readout_step(node, run.scores, source)
             seen[name, "score"] = run.scores
     return seen

@@ -15,6 +15,9 @@ from .formats import Format, FormatError
 from .network import LIF, Dense, Edge, Input, Join, Network, NetworkError, Readout
 
 VERSION = 1
+NETWORK_FILE = "network.safetensors"
+"""What a run folder calls its quantised network."""
+
 _KEY = "reslif"
 _KINDS = {kind.__name__: kind for kind in (Input, Dense, LIF, Join, Readout)}
 _FORMAT_FIELDS = ("format", "weight_format", "membrane")

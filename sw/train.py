@@ -21,7 +21,7 @@ from .data import Dataset, Samples
 from .fit import Fit, Job, TrainError, fit, load_module, save_module
 from .network import LIF as IntegerLIF
 from .network import Network, ReadoutKind
-from .network_file import load_network, save_network
+from .network_file import NETWORK_FILE, load_network, save_network
 from .nn import (
     LIF,
     BatchNormOverTime,
@@ -35,7 +35,6 @@ from .quantiser import QuantiseConfig, plan
 from .tracing import from_torch
 
 FLOAT_FILE = "float.safetensors"
-NETWORK_FILE = "network.safetensors"
 
 _QUANTISED_ONLY = ("bits", "guard_bits", "qat_epochs", "qat_lr")
 

@@ -235,5 +235,11 @@ def test_probes_cost_nothing(tmp_path):
         assert probe["data"] not in bare
     found = cells(bare, tmp_path / "bare")
     assert found == cells(text, tmp_path / "probed")
+    # A probe that the hardware did carry would be seen.
+    kept = re.sub(r"(?m)^  (wire (?:\[\d+:0\] )?probe_fc_current_data;)", r"  (* keep *) \1", text)
+    assert kept != text
+    costly = kept.replace("assign probe_fc_current_valid = ", "assign probe_fc_current_valid = ~")
+    costly = re.sub(r"(?m)^  (wire probe_fc_current_valid;)", r"  (* keep *) \1", costly)
+    assert cells(costly, tmp_path / "costly") != found
     assert found["LUT4"] > 100
     assert np.sum([count for name, count in found.items() if name.startswith("TRELLIS_FF")]) > 100

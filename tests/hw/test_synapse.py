@@ -3,12 +3,14 @@ import pytest
 from amaranth.hdl import Module, signed, unsigned
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
+from reslif.hw.dataflow import Dataflow
+from reslif.hw.folding import Plan
 from reslif.hw.streams import current_stream, spike_stream, words_of
 from reslif.hw.synapse import Synapse
 from reslif.hw.weights import WeightMemory
 from reslif.sw.formats import Format
 from reslif.sw.golden import dense_step
-from reslif.sw.network import Dense
+from reslif.sw.network import Dense, Edge, Input, Network, Readout
 from streams_sim import events_of, run, values_of
 
 
@@ -107,3 +109,16 @@ def test_a_wrong_weight_is_caught():
     currents = values_of(got, (1, 1, 11), 2)
     wrong = np.argwhere(currents != dense_step(dense, samples[0])[None])
     assert wrong.tolist() == [[0, 0, 3]]
+
+
+@pytest.mark.parametrize("graded", [False, True])
+def test_unsigned_weights(graded):
+    """The product of two unsigned numbers needs their widths together, and no sign."""
+    dense = Dense("dense", np.full((2, 2), 15), Format(4, 0, signed=False))
+    form = Format(4 if graded else 1, 0, signed=False)
+    nodes = (Input("x", 2, form), dense, Readout("out", "sum_current", 2))
+    network = Network(nodes, (Edge("x", "dense"), Edge("dense", "out")), 1)
+    samples = np.array([[[form.max, 0]]])
+    got = run(Dataflow(Plan(network)), {"events": events_of(samples)}, "results", 3)
+    expected = 15 * form.max
+    assert [int(result.value) for _, result in got] == [expected, expected, 0]

@@ -219,6 +219,23 @@ def test_a_delayed_edge_delivers_the_step_before() -> None:
     assert trace["rec", "current"][:, 0, 0].tolist() == [0, 5, 5, 5]
 
 
+def test_a_delayed_edge_may_feed_the_readout() -> None:
+    """The readout may then come before its source in the order of a timestep."""
+    node = neurons(leak=np.array(0), threshold=np.array(1))
+    net = Network(
+        (
+            Input("x", 1, Format(4)), Readout("out", "count", 1),
+            Dense("fc", np.array([[1]]), Format(2)), node,
+        ),
+        (Edge("lif", "out", delay=1), Edge("x", "fc"), Edge("fc", "lif")),
+        max_steps=3,
+    )  # fmt: skip
+    trace = golden.run(net, np.array([2, 2, 0]).reshape(3, 1, 1), None)
+    spikes = trace["lif", "spike"][:, 0, 0]
+    assert spikes[0] == 1
+    assert trace["out", "score"][:, 0, 0].tolist() == [0, spikes[0], spikes[0] + spikes[1]]
+
+
 def test_the_first_of_equal_scores_wins_and_scores_are_signed() -> None:
     net = Network(
         (

@@ -170,6 +170,12 @@ def joined(op: str, branch: str = "lif", shortcut: str = "x", **changes: Any) ->
             lambda: network(fc=Dense("fc", WEIGHT, Format(4, 62)), x=Input("x", 3, Format(1, 5))),
             "frac is 67",
         ),
+        (
+            lambda: network(
+                fc=Dense("fc", WEIGHT << 58, Format(62)), x=Input("x", 3, Format(14, 0, False))
+            ),
+            "node 'fc': format width is",
+        ),
     ],
 )
 def test_bad_graphs_are_refused(make, message: str) -> None:

@@ -6,7 +6,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 from random_networks import random_network
-from reslif.sw.network import Network, NetworkError
+from reslif.sw.formats import Format
+from reslif.sw.network import Dense, Edge, Input, Network, NetworkError, Readout
 from reslif.sw.network_file import load_network, save_network
 from safetensors.numpy import save
 
@@ -146,3 +147,11 @@ def test_a_failed_write_leaves_the_old_file(tmp_path: Path, network: Network, mo
         save_network(replace(network, max_steps=9), path)
     assert path.read_bytes() == before
     assert [p.name for p in tmp_path.iterdir()] == ["net"]
+
+
+def test_a_node_may_be_called_tensor(tmp_path: Path) -> None:
+    weight = np.ones((2, 3), int)
+    nodes = (Input("x", 3), Dense("tensor", weight, Format(2)), Readout("out", "count", 2))
+    net = Network(nodes, (Edge("x", "tensor"), Edge("tensor", "out")), 1)
+    save_network(net, tmp_path / "net")
+    assert load_network(tmp_path / "net").digest == net.digest
