@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from ..sw.formats import Format
-from ..sw.golden import QUANTITIES, all_probes
+from ..sw.golden import all_probes
 from ..sw.network import Input, Network
 from .errors import SimulationError
 
@@ -114,7 +114,7 @@ class Design:
         probed = {probe.node for probe in self.probes}
         for node in network.nodes:
             if node.name not in probed and not isinstance(node, Input):
-                quantities = ", ".join(QUANTITIES[type(node)])
+                quantities = ", ".join(node.quantities)
                 raise SimulationError(
                     f"node '{node.name}' has no probe, must have at least one of: {quantities}"
                 )

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ..sw.formats import IntArray
-from ..sw.golden import QUANTITIES, Probe, Trace
+from ..sw.golden import Probe, Trace
 from ..sw.network import LIF, Network, Readout
 from .errors import SimulationError
 
@@ -59,7 +59,7 @@ def first_mismatch(
         wrong.append(f"{node}.{quantity}")
         places = np.argwhere(differs)
         step, sample, neuron = places[np.lexsort((places[:, 2], places[:, 0], places[:, 1]))[0]]
-        within = QUANTITIES[type(network.by_name[node])].index(quantity)
+        within = network.by_name[node].quantities.index(quantity)
         key = (int(sample), int(step), rank[node], within, int(neuron))
         if best is None or key < best[0]:
             best = key, probe

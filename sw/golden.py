@@ -13,16 +13,21 @@ import numpy as np
 import numpy.typing as npt
 
 from .formats import IntArray
-from .network import LIF, Dense, Input, Join, Network, NetworkError, Node, Readout
-
-QUANTITIES: Mapping[type, tuple[str, ...]] = {
-    Input: ("spike",),
-    Dense: ("current",),
-    LIF: ("current", "membrane", "spike"),
-    Join: ("value",),
-    Readout: ("score",),
-}
-"""What can be probed of each kind of node."""
+from .network import (
+    LIF,
+    Affine,
+    Dense,
+    Edge,
+    Input,
+    Join,
+    Network,
+    NetworkError,
+    Neuron,
+    Node,
+    Readout,
+)
+from .neurons import Update
+from .neurons.arithmetic import IntegerOps
 
 Probe = tuple[str, str]
 """Node name and quantity, such as ``("lif1", "membrane")``."""
@@ -47,30 +52,22 @@ class Trace:
 
 def all_probes(network: Network) -> tuple[Probe, ...]:
     """Every quantity of every node."""
-    return tuple((node.name, what) for node in network.order for what in QUANTITIES[type(node)])
-
-
-@dataclass
-class _State:
-    """What one node carries from a timestep to the next."""
-
-    membrane: IntArray
-    fired: npt.NDArray[np.bool_]
-    spike: IntArray
+    return tuple((node.name, what) for node in network.order for what in node.quantities)
 
 
 @dataclass
 class _Run:
     network: Network
     batch: int
-    states: dict[str, _State] = field(default_factory=dict)
+    states: dict[str, dict[str, IntArray]] = field(default_factory=dict)
+    """The state of each neuron, with its last ``spike`` sent."""
     scores: IntArray | None = None
     saturations: dict[str, int] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        for node in self.network.nodes_of(LIF):
+        for node in self.network.nodes_of(Neuron):
             zero = np.zeros((self.batch, node.size), np.int64)
-            self.states[node.name] = _State(zero, zero.astype(bool), zero)
+            self.states[node.name] = dict.fromkeys((*node.states, "fired", "spike"), zero)
             self.saturations[node.name] = 0
         for node in self.network.nodes_of(Join):
             self.saturations[node.name] = 0
@@ -89,8 +86,8 @@ def run(network: Network, samples: npt.ArrayLike, probes: Collection[Probe] | No
         raise NetworkError(f"probe {node}.{what} does not exist in this network")
     state = _Run(network, data.shape[1])
     recorded: dict[Probe, list[IntArray]] = {probe: [] for probe in wanted}
-    for step in data:
-        for probe, value in _step(state, step).items():
+    for t, step in enumerate(data):
+        for probe, value in _step(state, step, t).items():
             if probe in wanted:
                 recorded[probe].append(value)
     scores = state.scores
@@ -124,19 +121,22 @@ def checked_samples(network: Network, samples: npt.ArrayLike) -> IntArray:
     return data.astype(np.int64)
 
 
-def _step(run: _Run, data: IntArray) -> dict[Probe, IntArray]:
+def _step(run: _Run, data: IntArray, t: int) -> dict[Probe, IntArray]:
     network = run.network
     out: dict[str, IntArray] = {}
     seen: dict[Probe, IntArray] = {}
-    previous = {name: state.spike for name, state in run.states.items()}
+    previous = dict(run.states)
+
+    def carried(edge: Edge) -> IntArray:
+        states = previous if edge.delay else run.states
+        if network.carries_membrane(edge):
+            return states[edge.source]["membrane"]
+        return states[edge.source]["spike"] if edge.delay else out[edge.source]
 
     def arriving(node: Node, port: str) -> list[tuple[IntArray, int]]:
         """The operands of a port and their binary points."""
         return [
-            (
-                previous[edge.source] if edge.delay else out[edge.source],
-                network.values[edge.source].format.frac,
-            )
+            (carried(edge), network.carried(edge).format.frac)
             for edge in network.incoming(node.name, port)
         ]
 
@@ -153,20 +153,20 @@ def _step(run: _Run, data: IntArray) -> dict[Probe, IntArray]:
             value, clipped = join_step(node, branch, branch_frac, shortcut, shortcut_frac)
             run.saturations[name] += clipped
             out[name] = seen[name, "value"] = value
-        elif isinstance(node, LIF):
-            current = np.zeros((run.batch, node.size), np.int64)
+        elif isinstance(node, Affine):
+            ((value, _),) = arriving(node, "input")
+            out[name] = seen[name, "value"] = affine_step(node, value, t)
+        elif isinstance(node, Neuron):
+            current = np.zeros((run.batch, node.INPUTS * node.size), np.int64)
             for value, frac in arriving(node, "input"):
-                current = current + (value << (node.membrane.frac - frac))
-            out[name] = _lif(run, node, current)
+                current = current + (value << (node.current_frac - frac))
+            out[name] = _neuron(run, node, current)
             seen[name, "current"] = current
-            seen[name, "membrane"] = run.states[name].membrane
+            for state in node.states:
+                seen[name, state] = run.states[name][state]
             seen[name, "spike"] = out[name]
         else:
-            if node.reads_membrane:
-                (edge,) = network.incoming(name, "input")
-                source = run.states[edge.source].membrane
-            else:
-                ((source, _),) = arriving(node, "input")
+            ((source, _),) = arriving(node, "input")
             run.scores = readout_step(node, run.scores, source)
             seen[name, "score"] = run.scores
     return seen
@@ -204,38 +204,45 @@ def join_step(
     return node.format.saturate(value >> (frac - node.format.frac))
 
 
-def _lif(run: _Run, node: LIF, current: IntArray) -> IntArray:
-    state = run.states[node.name]
-    membrane, fired, value, clipped = lif_step(node, state.membrane, state.fired, current)
+def affine_step(node: Affine, value: IntArray, t: int) -> IntArray:
+    """``[B, n]`` values of timestep ``t`` with their gain and bias."""
+    result = value * (node.gain[t] if node.gain.ndim == 2 else node.gain)
+    if node.bias is None:
+        return result
+    return result + (node.bias[t] if node.bias.ndim == 2 else node.bias)
+
+
+def _neuron(run: _Run, node: Neuron, current: IntArray) -> IntArray:
+    update, clipped = neuron_step(node, run.states[node.name], current)
     run.saturations[node.name] += clipped
-    spike = fired.astype(np.int64)
+    spike = update.fired
     if node.inhibition:
-        winner = np.argmax(value - node.threshold, axis=1)
+        winner = np.argmax(update.margin, axis=1)
         spike = spike * (np.arange(node.size) == winner[:, None])
-    run.states[node.name] = _State(membrane, fired, spike)
+    run.states[node.name] = update.state | {"fired": update.fired, "spike": spike}
     return spike
+
+
+def neuron_step(
+    node: Neuron, state: Mapping[str, IntArray], current: IntArray
+) -> tuple[Update, int]:
+    """One step of ``node``, and how many values it clipped.
+
+    ``state`` holds the node's state variables and ``fired`` (0 or 1), all ``[B, n]``; ``current``
+    ``[B, n]`` (of an LSTM ``[B, 4n]``) lies on the grid of ``node.current_frac``.
+    """
+    ops = IntegerOps()
+    return node.step(ops, node.numbers, state, current), ops.clipped
 
 
 def lif_step(
     node: LIF, membrane: IntArray, fired: npt.NDArray[np.bool_], current: IntArray
 ) -> tuple[IntArray, npt.NDArray[np.bool_], IntArray, int]:
     """One LIF step: new membrane ``u``, fire ``f``, saturated ``v``, and the clipped count."""
-    leaked = (node.leak * membrane) >> node.leak_shift
-    if not node.reset_delay or node.reset == "none":
-        value = leaked + current
-    elif node.reset == "subtract":
-        value = leaked + current - fired * node.threshold
-    elif node.keep_input:
-        value = np.where(fired, 0, leaked) + current
-    else:
-        value = np.where(fired, 0, leaked + current)
-    value, clipped = node.membrane.saturate(value)
-    fire = value > node.threshold if node.strict else value >= node.threshold
-    if node.reset_delay or node.reset == "none":
-        return value, fire, value, clipped
-    if node.reset == "subtract":
-        return value - fire * node.threshold, fire, value, clipped
-    return np.where(fire, 0, value), fire, value, clipped
+    state = {"membrane": membrane, "fired": fired.astype(np.int64)}
+    update, clipped = neuron_step(node, state, current)
+    value = update.margin + node.threshold
+    return update.state["membrane"], update.fired.astype(bool), value, clipped
 
 
 def readout_step(node: Readout, scores: IntArray | None, source: IntArray) -> IntArray:

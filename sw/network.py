@@ -9,30 +9,25 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from functools import cached_property
-from typing import Any, TypeVar
+from typing import Any, Literal, Protocol, TypeAlias, TypeVar
 
 import numpy as np
 
 from .formats import SPIKE, Format
-from .nodes import (
-    LIF,
-    Dense,
-    Input,
-    Join,
-    JoinOp,
-    NetworkError,
-    Node,
-    Readout,
-    ReadoutKind,
-    Reset,
-    Values,
-)
+from .neurons import LIF, LSTM, Adaptive, Alpha, Neuron, Reset, Synaptic
+from .nodes import Affine, Dense, Input, Join, JoinOp, Readout, ReadoutKind
+from .values import NetworkError, Values
 
 __all__ = [
     "LIF",
+    "LSTM",
+    "NODE_TYPES",
+    "Adaptive",
+    "Affine",
+    "Alpha",
     "Dense",
     "Edge",
     "Input",
@@ -40,14 +35,46 @@ __all__ = [
     "JoinOp",
     "Network",
     "NetworkError",
+    "Neuron",
     "Node",
     "Readout",
     "ReadoutKind",
     "Reset",
+    "Synaptic",
     "Values",
 ]
 
+Node: TypeAlias = Input | Dense | Affine | Neuron | Join | Readout
+NODE_TYPES: tuple[type[Node], ...] = (
+    Input,
+    Dense,
+    Affine,
+    LIF,
+    Synaptic,
+    Alpha,
+    Adaptive,
+    LSTM,
+    Join,
+    Readout,
+)
+"""Every type of node that a network may hold."""
+
+
+class Named(Protocol):
+    """Whatever has a name."""
+
+    @property
+    def name(self) -> str: ...
+
+
+Quantity: TypeAlias = Literal["output", "membrane"]
+
+SINCE_VERSION_1 = ("rectify",)
+"""Fields that older files do not have: left out where they hold their default, so that the
+digest of a network that needs none of them stays what it was."""
+
 _N = TypeVar("_N", bound=Node)
+_T = TypeVar("_T", bound="Named")
 
 
 @dataclass(frozen=True)
@@ -55,12 +82,15 @@ class Edge:
     """A connection from a node to a port of another.
 
     A recurrent edge has ``delay`` 1: it delivers the value of the previous timestep, 0 at first.
+    ``quantity`` is what it takes from a neuron: its ``output`` spikes, or the ``membrane`` as
+    stored after the step.
     """
 
     source: str
     target: str
     port: str = "input"
     delay: int = 0
+    quantity: Quantity = "output"
 
 
 @dataclass(frozen=True, eq=False)
@@ -104,13 +134,16 @@ class Network:
                 raise NetworkError(f"{label}: the node has no such port, its ports: {ports}")
             if edge.delay not in (0, 1):
                 raise NetworkError(f"{label}: delay is {edge.delay!r}, must be 0 or 1")
-            if edge.delay and not isinstance(source, LIF):
-                raise NetworkError(f"{label}: only spikes of a LIF node can be delayed")
-            if isinstance(target, Readout) and target.reads_membrane:
-                if not isinstance(source, LIF):
-                    raise NetworkError(f"{label}: {target.kind} reads a LIF node's membrane")
-                if edge.delay:
-                    raise NetworkError(f"{label}: a membrane cannot be delayed")
+            if edge.quantity not in ("output", "membrane"):
+                raise NetworkError(
+                    f"{label}: quantity is {edge.quantity!r}, must be output or membrane"
+                )
+            if edge.delay and not isinstance(source, Neuron):
+                raise NetworkError(f"{label}: only what a neuron sends can be delayed")
+            if self.carries_membrane(edge) and not isinstance(source, Neuron):
+                raise NetworkError(f"{label}: only a neuron has a membrane to read")
+            if edge.delay and isinstance(target, Readout) and self.carries_membrane(edge):
+                raise NetworkError(f"{label}: a membrane cannot be delayed on its way to a readout")
         if len(set(self.edges)) < len(self.edges):
             raise NetworkError("an edge is defined twice, edges must be unique")
         read = {edge.source for edge in self.edges}
@@ -124,6 +157,11 @@ class Network:
                     )
             if node.name not in read and not isinstance(node, Readout):
                 raise NetworkError(f"node '{node.name}': nothing reads it, it must feed a node")
+            if isinstance(node, Affine) and node.steps - {self.max_steps}:
+                raise NetworkError(
+                    f"node '{node.name}': gain or bias has {min(node.steps)} timesteps, must have "
+                    f"the network's {self.max_steps}"
+                )
 
     @cached_property
     def by_name(self) -> dict[str, Node]:
@@ -169,9 +207,7 @@ class Network:
     @cached_property
     def values(self) -> dict[str, Values]:
         """Format and range of what each node sends, exact bounds from the actual integers."""
-        result = {
-            node.name: Values.full(SPIKE, node.size) for node in self.nodes if isinstance(node, LIF)
-        }
+        result = {node.name: Values.full(SPIKE, node.size) for node in self.nodes_of(Neuron)}
         for node in self.order:
             result[node.name] = node.output(self.operands(node, result))
         return result
@@ -180,18 +216,37 @@ class Network:
         self, node: Node, values: Mapping[str, Values] | None = None
     ) -> dict[str, list[Values]]:
         """What arrives at each port of ``node``: one :class:`Values` an edge."""
+        return {
+            port: [self.carried(edge, values) for edge in self.incoming(node.name, port)]
+            for port in node.ports
+        }
+
+    def carries_membrane(self, edge: Edge) -> bool:
+        """Whether ``edge`` takes a neuron's membrane, not its spikes."""
+        target = self.by_name[edge.target]
+        return edge.quantity == "membrane" or (
+            isinstance(target, Readout) and target.reads_membrane
+        )
+
+    def carried(self, edge: Edge, values: Mapping[str, Values] | None = None) -> Values:
+        """What arrives over ``edge``."""
+        source = self.by_name[edge.source]
+        if isinstance(source, Neuron) and self.carries_membrane(edge):
+            return Values.full(source.membrane, source.size)
         values = self.values if values is None else values
-        reads_membrane = isinstance(node, Readout) and node.reads_membrane
-        result: dict[str, list[Values]] = {}
-        for port in node.ports:
-            result[port] = []
-            for edge in self.incoming(node.name, port):
-                source = self.by_name[edge.source]
-                if reads_membrane and isinstance(source, LIF):
-                    result[port].append(Values.full(source.membrane, source.size))
-                else:
-                    result[port].append(_delayed(values[edge.source], edge.delay))
-        return result
+        return _delayed(values[edge.source], edge.delay)
+
+    def leaving(self, name: str) -> tuple[Edge, ...]:
+        """The edges out of a node, in the order of definition."""
+        return tuple(edge for edge in self.edges if edge.source == name)
+
+    @cached_property
+    def groups(self) -> tuple[tuple[Node, ...], ...]:
+        """The nodes in an order of execution over whole samples: nodes of one group are on common
+        cycles through delayed edges and must go step by step; a group of one that has no edge to
+        itself can run all its timesteps at once.
+        """
+        return cyclic_groups(self.order, self.edges)
 
     @property
     def input(self) -> Input:
@@ -231,8 +286,10 @@ class Network:
         nodes = []
         for node in self.nodes:
             entry: dict[str, Any] = {"type": type(node).__name__}
-            for item in fields(node):
+            for item in fields(node):  # pyright: ignore[reportArgumentType] - all are
                 value = getattr(node, item.name)
+                if item.name in SINCE_VERSION_1 and value == item.default:
+                    continue
                 if isinstance(value, np.ndarray):
                     if value.ndim == 0:
                         value = int(value)
@@ -243,7 +300,10 @@ class Network:
                     value = str(value)
                 entry[item.name] = value
             nodes.append(entry)
-        edges = [[e.source, e.target, e.port, e.delay] for e in self.edges]
+        edges = [
+            [e.source, e.target, e.port, e.delay] + [e.quantity] * (e.quantity != "output")
+            for e in self.edges
+        ]
         return {"max_steps": self.max_steps, "nodes": nodes, "edges": edges}, tensors
 
 
@@ -252,3 +312,48 @@ def _delayed(values: Values, delay: int) -> Values:
     if not delay:
         return values
     return Values(values.format, np.minimum(values.low, 0), np.maximum(values.high, 0))
+
+
+def cyclic_groups(order: Sequence[_T], edges: Sequence[Edge]) -> tuple[tuple[_T, ...], ...]:
+    """``order`` cut into groups of nodes that lie on common cycles, sources first.
+
+    ``order`` is an order of execution within a timestep.
+    """
+    names = [node.name for node in order]
+    if not any(edge.delay for edge in edges):
+        return tuple((node,) for node in order)
+    readers: dict[str, set[str]] = {name: set() for name in names}
+    for edge in edges:
+        readers[edge.source].add(edge.target)
+
+    def reach(name: str) -> set[str]:
+        seen, waiting = set(), [name]
+        while waiting:
+            for reader in readers[waiting.pop()] - seen:
+                seen.add(reader)
+                waiting.append(reader)
+        return seen
+
+    reached = {name: reach(name) for name in names}
+    groups: list[list[_T]] = []
+    for node in order:
+        for group in groups:
+            if group[0].name in reached[node.name] and node.name in reached[group[0].name]:
+                group.append(node)
+                break
+        else:
+            groups.append([node])
+    result: list[tuple[_T, ...]] = []
+    left = groups
+    while left:
+        # A group is ready when none of the others that are left reaches it.
+        ready = next(
+            group
+            for group in left
+            if not any(
+                group[0].name in reached[other[0].name] for other in left if other is not group
+            )
+        )
+        left = [group for group in left if group is not ready]
+        result.append(tuple(ready))
+    return tuple(result)

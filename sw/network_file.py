@@ -12,15 +12,18 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
 from .formats import Format, FormatError
-from .network import LIF, Dense, Edge, Input, Join, Network, NetworkError, Readout
+from .network import NODE_TYPES, Edge, Network, NetworkError
 
 VERSION = 1
 NETWORK_FILE = "network.safetensors"
 """What a run folder calls its quantised network."""
 
 _KEY = "reslif"
-_KINDS = {kind.__name__: kind for kind in (Input, Dense, LIF, Join, Readout)}
-_FORMAT_FIELDS = ("format", "weight_format", "membrane")
+_KINDS = {kind.__name__: kind for kind in NODE_TYPES}
+_FORMAT_FIELDS = (
+    *("format", "weight_format", "gain_format"),
+    *("membrane", "synaptic", "adaptation", "cell"),
+)
 
 
 def write_atomically(path: Path, content: bytes) -> None:

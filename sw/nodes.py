@@ -1,4 +1,5 @@
-"""The nodes of a :class:`~reslif.sw.network.Network`: frozen dataclasses holding integers only.
+"""The nodes of a :class:`~reslif.sw.network.Network` that are no neurons: frozen dataclasses
+holding integers only. Neurons are in :mod:`reslif.sw.neurons`.
 
 Each node checks itself on construction, and derives from the ranges of its operands the range
 (and so the exact format) of what it emits. Every error is a :class:`NetworkError` that names the
@@ -9,75 +10,19 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar, Literal, TypeAlias
+from typing import ClassVar, Literal, TypeAlias
 
 import numpy as np
-import numpy.typing as npt
 
-from .formats import MAX_WIDTH, SPIKE, Format, FormatError, IntArray
-
-
-class NetworkError(ValueError):
-    """A network that the contract does not allow."""
-
-
-@dataclass(frozen=True, eq=False)
-class Values:
-    """What travels on an edge each timestep: ``[n]`` integers, each within ``[low, high]``."""
-
-    format: Format
-    low: IntArray
-    high: IntArray
-
-    @property
-    def size(self) -> int:
-        return len(self.low)
-
-    @classmethod
-    def of(cls, low: npt.NDArray[Any], high: npt.NDArray[Any], frac: int, node: str) -> Values:
-        """The values between ``low`` and ``high`` in the narrowest format, or an error."""
-        try:
-            form = Format.for_range(int(low.min()), int(high.max()), frac)
-        except FormatError as error:
-            raise NetworkError(f"node '{node}': {error}") from None
-        return cls(form, low.astype(np.int64), high.astype(np.int64))
-
-    @classmethod
-    def full(cls, form: Format, size: int) -> Values:
-        """``size`` values that may take the whole range of ``form``."""
-        return cls(form, np.full(size, form.min, np.int64), np.full(size, form.max, np.int64))
-
-
-def integers(value: npt.ArrayLike, node: str, what: str) -> IntArray:
-    """``value`` as a read-only int64 array; floats and NaN are refused, never rounded."""
-    array = np.asarray(value)
-    if array.dtype.kind == "f" and not np.isfinite(array).all():
-        raise NetworkError(f"node '{node}': {what} holds NaN or infinity, must be integers")
-    if array.dtype.kind not in "iub":
-        raise NetworkError(f"node '{node}': {what} is {array.dtype}, must be integers")
-    result = array.astype(np.int64)
-    result.setflags(write=False)
-    return result
-
-
-def _exact(array: IntArray) -> npt.NDArray[np.object_]:
-    """``array`` as Python's integers: what is too wide is then refused, and never wraps."""
-    return array.astype(object)
-
-
-def _check_name_and_size(name: str, size: int) -> None:
-    if not name or not name.isidentifier() or not name.isascii():
-        raise NetworkError(f"node name is {name!r}, must be an ASCII identifier")
-    if not isinstance(size, int) or size < 1:
-        raise NetworkError(f"node '{name}': size is {size!r}, must be an integer above 0")
-
-
-def _check_range(node: str, what: str, array: IntArray, low: int, high: int) -> None:
-    if array.size and (int(array.min()) < low or int(array.max()) > high):
-        raise NetworkError(
-            f"node '{node}': {what} spans {int(array.min())} to {int(array.max())}, "
-            f"must lie within {low} to {high}"
-        )
+from .formats import SPIKE, Format, IntArray
+from .values import (
+    NetworkError,
+    Values,
+    check_name_and_size,
+    check_range,
+    exact,
+    integers,
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -89,9 +34,10 @@ class Input:
     format: Format = SPIKE
 
     ports: ClassVar[Mapping[str, bool]] = {}
+    quantities: ClassVar[tuple[str, ...]] = ("spike",)
 
     def __post_init__(self) -> None:
-        _check_name_and_size(self.name, self.size)
+        check_name_and_size(self.name, self.size)
 
     def output(self, operands: Mapping[str, list[Values]]) -> Values:
         del operands
@@ -112,6 +58,7 @@ class Dense:
     bias: IntArray | None = None
 
     ports: ClassVar[Mapping[str, bool]] = {"input": False}
+    quantities: ClassVar[tuple[str, ...]] = ("current",)
 
     def __post_init__(self) -> None:
         weight = integers(self.weight, self.name, "weight")
@@ -119,8 +66,8 @@ class Dense:
             raise NetworkError(
                 f"node '{self.name}': weight has shape {list(weight.shape)}, must be [n, inputs]"
             )
-        _check_name_and_size(self.name, weight.shape[0])
-        _check_range(self.name, "weight", weight, self.weight_format.min, self.weight_format.max)
+        check_name_and_size(self.name, weight.shape[0])
+        check_range(self.name, "weight", weight, self.weight_format.min, self.weight_format.max)
         object.__setattr__(self, "weight", weight)
         if self.bias is not None:
             bias = integers(self.bias, self.name, "bias")
@@ -146,94 +93,80 @@ class Dense:
                 f"node '{self.name}': weight expects {self.inputs} inputs, "
                 f"its source sends {source.size}"
             )
-        weight = _exact(self.weight)
-        bias = np.zeros(self.size, object) if self.bias is None else _exact(self.bias)
+        weight = exact(self.weight)
+        bias = np.zeros(self.size, object) if self.bias is None else exact(self.bias)
         ends = np.stack([weight * source.low, weight * source.high])
         low = bias + np.minimum(ends.min(axis=0), 0).sum(axis=1)
         high = bias + np.maximum(ends.max(axis=0), 0).sum(axis=1)
         return Values.of(low, high, self.weight_format.frac + source.format.frac, self.name)
 
 
-Reset: TypeAlias = Literal["subtract", "zero", "none"]
-
-
 @dataclass(frozen=True, eq=False)
-class LIF:
-    """Leaky integrate-and-fire neurons, the step of ``docs/arithmetic.md``.
+class Affine:
+    """A gain and a bias for each neuron: ``y[j] = gain[t, j] · x[j] + bias[t, j]``, exact.
 
-    ``L = (leak · u) >> leak_shift`` (floor); ``I`` is the sum of all incoming edges, aligned to
-    ``membrane`` by left shifts. Then, with ``r`` whether the neuron fired in the last step,
+    Behind a synapse it is batch norm through time, whose gain and bias differ from one timestep t
+    to the next; on a delayed edge from spikes it is a one-to-one recurrence.
 
-    * delayed reset: subtract ``v = L + I - r·θ``; zero ``v = (r ? 0 : L) + I`` if ``keep_input``
-      (snnTorch's ``Leaky``), else ``v = r ? 0 : L + I`` (its other neurons); none ``v = L + I``;
-    * immediate reset: ``v = L + I``;
-    * ``v ← sat(v)``; fire ``f = v > θ`` (``≥`` unless ``strict``);
-    * delayed: ``u ← v``; immediate: subtract ``u ← v - f·θ``, zero ``u ← f ? 0 : v``.
-
-    ``leak`` and ``threshold`` are scalars or ``[n]``. With ``inhibition`` only the neuron of the
-    largest ``v - θ`` (ties: lowest index) may emit its spike; the reset uses the unmasked ``f``.
+    ``gain`` is ``[n]`` or ``[T, n]`` in ``gain_format``, T being the network's ``max_steps``;
+    ``bias`` has either shape, on the product's grid (``gain_format.frac`` + the operand's
+    fraction), and counts every timestep.
     """
 
     name: str
-    size: int
-    membrane: Format
-    leak: IntArray
-    leak_shift: int
-    threshold: IntArray
-    reset: Reset = "subtract"
-    reset_delay: bool = True
-    strict: bool = True
-    keep_input: bool = True
-    inhibition: bool = False
+    gain: IntArray
+    gain_format: Format
+    bias: IntArray | None = None
 
-    ports: ClassVar[Mapping[str, bool]] = {"input": True}
+    ports: ClassVar[Mapping[str, bool]] = {"input": False}
+    quantities: ClassVar[tuple[str, ...]] = ("value",)
 
     def __post_init__(self) -> None:
-        _check_name_and_size(self.name, self.size)
-        if not self.membrane.signed:
-            raise NetworkError(f"node '{self.name}': membrane is {self.membrane}, must be signed")
-        if not 0 <= self.leak_shift <= 16:
+        gain = integers(self.gain, self.name, "gain")
+        if gain.ndim not in (1, 2) or 0 in gain.shape:
             raise NetworkError(
-                f"node '{self.name}': leak_shift is {self.leak_shift}, must be 0 to 16"
+                f"node '{self.name}': gain has shape {list(gain.shape)}, must be [n] or [T, n]"
             )
-        if self.reset not in ("subtract", "zero", "none"):
-            raise NetworkError(
-                f"node '{self.name}': reset is {self.reset!r}, must be subtract, zero or none"
-            )
-        for field in ("leak", "threshold"):
-            array = integers(getattr(self, field), self.name, field)
-            if array.shape not in ((), (self.size,)):
+        check_name_and_size(self.name, gain.shape[-1])
+        check_range(self.name, "gain", gain, self.gain_format.min, self.gain_format.max)
+        object.__setattr__(self, "gain", gain)
+        if self.bias is not None:
+            bias = integers(self.bias, self.name, "bias")
+            if bias.ndim not in (1, 2) or 0 in bias.shape or bias.shape[-1] != self.size:
                 raise NetworkError(
-                    f"node '{self.name}': {field} has shape {list(array.shape)}, "
-                    f"must be a scalar or [{self.size}]"
+                    f"node '{self.name}': bias has shape {list(bias.shape)}, "
+                    f"must be [{self.size}] or [T, {self.size}]"
                 )
-            object.__setattr__(self, field, array)
-        if self.membrane.width + self.leak_shift > MAX_WIDTH:
+            object.__setattr__(self, "bias", bias)
+        if len(self.steps) > 1:
             raise NetworkError(
-                f"node '{self.name}': membrane is {self.membrane.width} bits and leak_shift "
-                f"{self.leak_shift}, must be at most {MAX_WIDTH} together"
+                f"node '{self.name}': gain and bias have {min(self.steps)} and {max(self.steps)} "
+                "timesteps, must have as many"
             )
-        _check_range(self.name, "leak", self.leak, 0, 1 << self.leak_shift)
-        # Below max, so that saturation never changes a decision to fire.
-        _check_range(self.name, "threshold", self.threshold, 1, self.membrane.max - 1)
+
+    @property
+    def size(self) -> int:
+        return self.gain.shape[-1]
+
+    @property
+    def steps(self) -> set[int]:
+        """The timesteps that gain or bias is given for, empty if all are alike."""
+        arrays = [self.gain] if self.bias is None else [self.gain, self.bias]
+        return {len(array) for array in arrays if array.ndim == 2}
 
     def output(self, operands: Mapping[str, list[Values]]) -> Values:
-        for source in operands["input"]:
-            if source.size != self.size:
-                raise NetworkError(
-                    f"node '{self.name}': has {self.size} neurons, a source sends {source.size}"
-                )
-            if source.format.frac > self.membrane.frac:
-                raise NetworkError(
-                    f"node '{self.name}': membrane fraction is {self.membrane.frac} bits, "
-                    f"must be at least its source's {source.format.frac}"
-                )
-            if source.format.width + self.membrane.frac - source.format.frac > MAX_WIDTH - 2:
-                raise NetworkError(
-                    f"node '{self.name}': its source's {source.format} on the membrane's grid is "
-                    f"wider than {MAX_WIDTH - 2} bits"
-                )
-        return Values.full(SPIKE, self.size)
+        (source,) = operands["input"]
+        if source.size != self.size:
+            raise NetworkError(
+                f"node '{self.name}': has {self.size} values, its source sends {source.size}"
+            )
+        gain = exact(self.gain).reshape(-1, self.size)
+        bias = np.zeros((1, self.size), object)
+        if self.bias is not None:
+            bias = exact(self.bias).reshape(-1, self.size)
+        ends = np.stack([gain * source.low + bias, gain * source.high + bias])
+        low, high = ends.min(axis=(0, 1)), ends.max(axis=(0, 1))
+        return Values.of(low, high, self.gain_format.frac + source.format.frac, self.name)
 
 
 JoinOp: TypeAlias = Literal["add", "and", "iand", "or"]
@@ -255,9 +188,10 @@ class Join:
     format: Format | None = None
 
     ports: ClassVar[Mapping[str, bool]] = {"branch": False, "shortcut": False}
+    quantities: ClassVar[tuple[str, ...]] = ("value",)
 
     def __post_init__(self) -> None:
-        _check_name_and_size(self.name, self.size)
+        check_name_and_size(self.name, self.size)
         if self.op not in ("add", "and", "iand", "or"):
             raise NetworkError(
                 f"node '{self.name}': op is {self.op!r}, must be add, and, iand or or"
@@ -279,13 +213,13 @@ class Join:
         if self.op == "add":
             frac = max(branch.format.frac, shortcut.format.frac)
             up, across = frac - branch.format.frac, frac - shortcut.format.frac
-            low = (_exact(branch.low) << up) + (_exact(shortcut.low) << across)
-            high = (_exact(branch.high) << up) + (_exact(shortcut.high) << across)
+            low = (exact(branch.low) << up) + (exact(shortcut.low) << across)
+            high = (exact(branch.high) << up) + (exact(shortcut.high) << across)
             return Values.of(low, high, frac, self.name)
         if self.op == "and":
             ends = np.stack(
                 [
-                    _exact(a) * _exact(b)
+                    exact(a) * exact(b)
                     for a in (branch.low, branch.high)
                     for b in (shortcut.low, shortcut.high)
                 ]
@@ -321,7 +255,7 @@ class Readout:
     """The class scores of a sample, one per class; the first largest score wins (signed).
 
     ``count`` and ``sum_current`` add up their source over the timesteps; ``last_membrane`` and
-    ``max_membrane`` read the membrane of the :class:`LIF` that feeds them.
+    ``max_membrane`` read the membrane of the neuron that feeds them.
     """
 
     name: str
@@ -329,9 +263,10 @@ class Readout:
     size: int
 
     ports: ClassVar[Mapping[str, bool]] = {"input": False}
+    quantities: ClassVar[tuple[str, ...]] = ("score",)
 
     def __post_init__(self) -> None:
-        _check_name_and_size(self.name, self.size)
+        check_name_and_size(self.name, self.size)
         if self.kind not in ("count", "sum_current", "last_membrane", "max_membrane"):
             raise NetworkError(
                 f"node '{self.name}': kind is {self.kind!r}, "
@@ -354,9 +289,6 @@ class Readout:
         """The range of the scores after up to ``max_steps`` timesteps."""
         if self.reads_membrane:
             return source
-        low = np.minimum(_exact(source.low) * max_steps, source.low)
-        high = np.maximum(_exact(source.high) * max_steps, source.high)
+        low = np.minimum(exact(source.low) * max_steps, source.low)
+        high = np.maximum(exact(source.high) * max_steps, source.high)
         return Values.of(low, high, source.format.frac, self.name)
-
-
-Node: TypeAlias = Input | Dense | LIF | Join | Readout

@@ -19,7 +19,8 @@ import pytest
 ROOT = Path(__file__).parent.parent
 ROOMS = ("sw", "hw", "sim", "bitstreams")
 
-# The contract: ``network`` (made of ``nodes``), what it is counted in and the file it travels in.
+# The contract: ``network`` (made of ``nodes`` and ``neurons``), what it is counted in, and the file
+# it travels in.
 NETWORK = {"sw.formats", "sw.network", "sw.network_file"}
 MAY_IMPORT = {
     "hw": {"hw", *NETWORK},
@@ -31,7 +32,17 @@ CLI = "sw.cli"
 FRONT_DOOR = {CLI, "sw.flow", "sw.recipe", "sw.bench"}
 """The command: it alone may import the other rooms, and only when a verb needs them."""
 
-WITHOUT_TORCH = {"hw", "sim", "bitstreams", "sw.golden", "sw.nodes", *NETWORK, *FRONT_DOOR}
+WITHOUT_TORCH = {
+    "hw",
+    "sim",
+    "bitstreams",
+    "sw.golden",
+    "sw.nodes",
+    "sw.values",
+    "sw.neurons",
+    *NETWORK,
+    *FRONT_DOOR,
+}
 ORACLES = {"snntorch", "spikingjelly", "norse"}
 """They prove the product, so it must not be made of them."""
 

@@ -135,7 +135,7 @@ def joined(op: str, branch: str = "lif", shortcut: str = "x", **changes: Any) ->
         (lambda: network((*CHAIN, Edge("lif", "lif", delay=2))), "delay is 2, must be 0 or 1"),
         (
             lambda: network((*CHAIN, Edge("fc", "lif", delay=1))),
-            "only spikes of a LIF node can be delayed",
+            "only what a neuron sends can be delayed",
         ),
         (lambda: network((*CHAIN, Edge("lif", "lif"))), "lif, out form a cycle"),
         (
@@ -153,15 +153,18 @@ def joined(op: str, branch: str = "lif", shortcut: str = "x", **changes: Any) ->
             lambda: network(x=Input("x", 4)),
             "node 'fc': weight expects 3 inputs, its source sends 4",
         ),
-        (lambda: network(lif=lif(size=3)), "node 'lif': has 3 neurons, a source sends 2"),
+        (
+            lambda: network(lif=lif(size=3)),
+            "node 'lif': takes 3 currents .3 neurons., a source sends 2",
+        ),
         (
             lambda: network(lif=lif(membrane=Format(10, -1))),
-            "membrane fraction is -1 bits, must be at least its source's 0",
+            "its currents have -1 fraction bits, must have at least its source's 0",
         ),
         (lambda: network(out=Readout("out", "count", 3)), "has 3 classes, its source sends 2"),
         (
             lambda: network((*CHAIN[:2], Edge("fc", "out")), out=Readout("out", "max_membrane", 2)),
-            "max_membrane reads a LIF",
+            "only a neuron has a membrane to read",
         ),
         (lambda: network((*CHAIN[:2], Edge("fc", "out"))), "node 'lif': nothing reads it"),
         (lambda: joined("add"), "joins 2 values, its shortcut sends 3"),

@@ -1,0 +1,10 @@
+"""The integer neurons of the contract: one file a model, its numbers and its exact step."""
+
+from .adaptive import Adaptive
+from .alpha import Alpha
+from .base import Neuron, Reset, Update
+from .lif import LIF
+from .lstm import LSTM
+from .synaptic import Synaptic
+
+__all__ = ["LIF", "LSTM", "Adaptive", "Alpha", "Neuron", "Reset", "Synaptic", "Update"]

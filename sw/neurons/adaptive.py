@@ -1,0 +1,74 @@
+"""The adaptive-threshold LIF neuron: every spike raises the threshold for a while."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+from ..formats import Format, IntArray
+from ..values import NetworkError
+from .arithmetic import Ops
+from .base import Neuron, NumberKind, Reset, Update
+
+
+@dataclass(frozen=True, eq=False)
+class Adaptive(Neuron):
+    """LIF neurons whose threshold adapts (ALIF; Bellec et al., NeurIPS 2018).
+
+    The ``adaptation`` b, unsigned on the membrane's grid, raises the fire level to ``θ + b``:
+
+    * ``v`` as :class:`~reslif.sw.neurons.lif.LIF` without ``keep_input``; resets take θ;
+    * ``v ← sat(v)``; fire ``f = v > θ + b`` (``≥`` unless ``strict``);
+    * ``b ← sat((ρ·b >> n) + f·increment)``, ρ being ``adaptation_leak`` over ``2^leak_shift``.
+
+    ``θ + adaptation.max`` must lie below the membrane's largest value.
+    """
+
+    name: str
+    size: int
+    membrane: Format
+    adaptation: Format
+    leak: IntArray
+    adaptation_leak: IntArray
+    leak_shift: int
+    threshold: IntArray
+    increment: IntArray
+    reset: Reset = "subtract"
+    reset_delay: bool = True
+    strict: bool = True
+    inhibition: bool = False
+
+    STATES: ClassVar[Mapping[str, str]] = {"adaptation": "adaptation", "membrane": "membrane"}
+    NUMBERS: ClassVar[Mapping[str, NumberKind]] = {
+        "leak": "leak",
+        "adaptation_leak": "leak",
+        "threshold": "level",
+        "increment": "increment",
+    }
+
+    def __post_init__(self) -> None:
+        self.check(self.leak_shift)
+        if self.adaptation.signed or self.adaptation.frac != self.membrane.frac:
+            raise NetworkError(
+                f"node '{self.name}': adaptation is {self.adaptation}, must be unsigned with the "
+                f"membrane's {self.membrane.frac} fraction bits"
+            )
+        if int(self.threshold.max()) + self.adaptation.max >= self.membrane.max:
+            raise NetworkError(
+                f"node '{self.name}': the fire level reaches "
+                f"{int(self.threshold.max()) + self.adaptation.max}, must stay below the "
+                f"membrane's largest value {self.membrane.max}"
+            )
+
+    def step(self, ops: Ops, numbers: Mapping[str, Any], state: Any, current: Any) -> Update:
+        threshold, adaptation = numbers["threshold"], state["adaptation"]
+        leaked = ops.floor(numbers["leak"] * state["membrane"], self.leak_shift)
+        value = self.late(ops, leaked, current, state["fired"], threshold)
+        value = ops.saturate(value, self.membrane)
+        level = threshold + adaptation
+        fired = ops.fire(value, level, threshold, self.strict)
+        adaptation = ops.floor(numbers["adaptation_leak"] * adaptation, self.leak_shift)
+        adaptation = ops.saturate(adaptation + fired * numbers["increment"], self.adaptation)
+        membrane = self.now(ops, value, fired, threshold)
+        return Update({"adaptation": adaptation, "membrane": membrane}, fired, value - level)

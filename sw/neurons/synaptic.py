@@ -1,0 +1,70 @@
+"""Second-order integrate-and-fire: a decaying synaptic current drives the membrane."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+from ..formats import Format, IntArray
+from ..values import NetworkError
+from .arithmetic import Ops
+from .base import Neuron, NumberKind, Reset, Update
+
+
+@dataclass(frozen=True, eq=False)
+class Synaptic(Neuron):
+    """Integrate-and-fire neurons with a synaptic current (snnTorch's ``Synaptic``).
+
+    With ``a / 2^leak_shift`` the ``synaptic_leak`` α and ``k / 2^leak_shift`` the ``leak`` β, the
+    input ``I`` on the grid of ``synaptic`` and ``d = membrane.frac - synaptic.frac ≥ 0``:
+
+    * ``i ← sat((a·i >> n) + I)``, which is never reset; ``L = k·u >> n``;
+    * delayed reset: subtract ``v = L + (i << d) - r·θ``; zero ``v = r ? 0 : L + (i << d)``;
+      none and immediate ``v = L + (i << d)``;
+    * ``v ← sat(v)``, fire and immediate reset as :class:`~reslif.sw.neurons.lif.LIF`.
+    """
+
+    name: str
+    size: int
+    membrane: Format
+    synaptic: Format
+    synaptic_leak: IntArray
+    leak: IntArray
+    leak_shift: int
+    threshold: IntArray
+    reset: Reset = "subtract"
+    reset_delay: bool = True
+    strict: bool = True
+    inhibition: bool = False
+
+    STATES: ClassVar[Mapping[str, str]] = {"synaptic": "synaptic", "membrane": "membrane"}
+    NUMBERS: ClassVar[Mapping[str, NumberKind]] = {
+        "synaptic_leak": "leak",
+        "leak": "leak",
+        "threshold": "level",
+    }
+
+    def __post_init__(self) -> None:
+        self.check(self.leak_shift)
+        if self.synaptic.frac > self.membrane.frac:
+            raise NetworkError(
+                f"node '{self.name}': membrane has {self.membrane.frac} fraction bits, "
+                f"must have at least the synaptic current's {self.synaptic.frac}"
+            )
+
+    @property
+    def current_frac(self) -> int:
+        return self.synaptic.frac
+
+    def step(self, ops: Ops, numbers: Mapping[str, Any], state: Any, current: Any) -> Update:
+        threshold = numbers["threshold"]
+        synaptic = ops.floor(numbers["synaptic_leak"] * state["synaptic"], self.leak_shift)
+        synaptic = ops.saturate(synaptic + current, self.synaptic)
+        leaked = ops.floor(numbers["leak"] * state["membrane"], self.leak_shift)
+        driven = ops.align(synaptic, self.membrane.frac - self.synaptic.frac)
+        value = self.late(ops, leaked, driven, state["fired"], threshold)
+        value = ops.saturate(value, self.membrane)
+        fired = ops.fire(value, threshold, threshold, self.strict)
+        membrane = self.now(ops, value, fired, threshold)
+        return Update({"synaptic": synaptic, "membrane": membrane}, fired, value - threshold)
