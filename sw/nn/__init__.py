@@ -8,9 +8,11 @@ from .blocks import DeepSNNStack, MembraneShortcutBlock, PlainBlock, SEWBlock
 from .encoders import DirectEncoder, RateEncoder
 from .errors import LayerError
 from .join import SpikeAnd, SpikeIAnd, SpikeOr
+from .leaky import Leaky
 from .lif import LIF, LIFState
 from .networks import FeedForwardSNN, ResidualSNN, build_snn, lif_neuron, rate_decode
 from .readout import LastMembrane, MaxMembrane, SpikeCount, SpikeRate, SumCurrent
+from .spiking_neuron import SpikingNeuron
 from .surrogate import (
     Surrogate,
     atan,
@@ -29,6 +31,7 @@ __all__ = [
     "LIFState",
     "LastMembrane",
     "LayerError",
+    "Leaky",
     "MaxMembrane",
     "MembraneShortcutBlock",
     "PlainBlock",
@@ -40,6 +43,7 @@ __all__ = [
     "SpikeIAnd",
     "SpikeOr",
     "SpikeRate",
+    "SpikingNeuron",
     "SumCurrent",
     "Surrogate",
     "atan",

@@ -56,28 +56,39 @@ def winner_mask(v: Tensor) -> Tensor:
 
 
 def run_lif(
-    current: Tensor, beta: Tensor, threshold: Tensor, rule: NeuronRule
+    current: Tensor,
+    beta: Tensor,
+    threshold: Tensor,
+    rule: NeuronRule,
+    initial: Tensor | None = None,
 ) -> tuple[Tensor, Tensor]:
-    """Run a LIF layer over time from rest.
+    """Run a LIF layer over time.
 
     Args:
         current: [T, B, ...] input current.
         beta: leak in [0, 1], scalar or broadcastable to ``current.shape[2:]``.
         threshold: θ > 0, same shapes as ``beta``.
         rule: the step's options.
+        initial: the stored membrane [B, ...] before the first step (above θ it counts as just
+            fired, where resets are delayed); None is rest.
 
     Returns:
         (spikes, membrane), both [T, B, ...]; ``membrane`` is u, as stored after each step.
     """
-    return _LIFOverTime.apply(current, beta, threshold, rule)  # type: ignore[no-any-return]
+    return _LIFOverTime.apply(current, beta, threshold, rule, initial)  # type: ignore[no-any-return]
 
 
 class _LIFOverTime(torch.autograd.Function):
     @staticmethod
     def forward(
-        ctx: Any, current: Tensor, beta: Tensor, threshold: Tensor, rule: NeuronRule
+        ctx: Any,
+        current: Tensor,
+        beta: Tensor,
+        threshold: Tensor,
+        rule: NeuronRule,
+        initial: Tensor | None,
     ) -> tuple[Tensor, Tensor]:
-        v, fired = _forward_trace(current, beta, threshold, rule)
+        v, fired = _forward_trace(current, beta, threshold, rule, initial)
         spikes = fired
         mask = None
         if rule.inhibition:
@@ -87,7 +98,8 @@ class _LIFOverTime(torch.autograd.Function):
         ctx.rule = rule
         # The input itself is needed only where a reset that is part of the graph discards it.
         keep_current = rule.zero_drops_input and not rule.detach_reset
-        ctx.save_for_backward(v, beta, threshold, mask, current if keep_current else None)
+        kept_current = current if keep_current else None
+        ctx.save_for_backward(v, beta, threshold, mask, kept_current, initial)
         ctx.set_materialize_grads(False)
         return spikes, membrane
 
@@ -95,27 +107,28 @@ class _LIFOverTime(torch.autograd.Function):
     @once_differentiable
     def backward(  # pyright: ignore[reportIncompatibleMethodOverride]
         ctx: Any, *grad_outputs: Tensor | None
-    ) -> tuple[Tensor | None, Tensor | None, Tensor | None, None]:
+    ) -> tuple[Tensor | None, Tensor | None, Tensor | None, None, Tensor | None]:
         grad_spikes, grad_membrane = grad_outputs
         if grad_spikes is None and grad_membrane is None:
-            return None, None, None, None
-        v, beta, threshold, mask, current = ctx.saved_tensors
-        grads = _backward(
-            v, beta, threshold, mask, current, grad_spikes, grad_membrane, ctx.rule,
+            return None, None, None, None, None
+        v, beta, threshold, mask, current, initial = ctx.saved_tensors
+        g_current, g_beta, g_threshold, g_initial = _backward(
+            v, beta, threshold, mask, current, initial, grad_spikes, grad_membrane, ctx.rule,
             ctx.needs_input_grad,
         )  # fmt: skip
-        return *grads, None
+        return g_current, g_beta, g_threshold, None, g_initial
 
 
 def _forward_trace(
-    current: Tensor, beta: Tensor, threshold: Tensor, rule: NeuronRule
+    current: Tensor, beta: Tensor, threshold: Tensor, rule: NeuronRule, initial: Tensor | None
 ) -> tuple[Tensor, Tensor]:
     """v and f for every step, both [T, B, ...], in the order of operations of ``LIF.step``."""
     v = torch.empty_like(current, memory_format=torch.contiguous_format)
     fired = torch.empty_like(v)
     fire = torch.gt if rule.strict else torch.ge
     theta = threshold.expand(current.shape[1:])
-    u = r = torch.zeros_like(current[0])
+    u = torch.zeros_like(current[0]) if initial is None else initial
+    r = fire(u, theta).to(v.dtype)
     for t in range(len(v)):
         now = torch.mul(u, beta, out=v[t])
         if not rule.reset_delay:
@@ -148,14 +161,15 @@ def _backward(
     threshold: Tensor,
     mask: Tensor | None,
     current: Tensor | None,
+    initial: Tensor | None,
     grad_spikes: Tensor | None,
     grad_membrane: Tensor | None,
     rule: NeuronRule,
     needs: tuple[bool, ...],
-) -> tuple[Tensor, Tensor | None, Tensor | None]:
-    """Gradients of input current, β and θ: back through time, one step's tensors at a time.
+) -> tuple[Tensor, Tensor | None, Tensor | None, Tensor | None]:
+    """Gradients of input current, β, θ and initial membrane, back through time.
 
-    Whole-block temporaries would be fewer operations but fall out of the cache: measured two to
+    One step's tensors at a time. Whole-block temporaries would be fewer operations but fall out of the cache: measured two to
     three times slower at [25, 128, 512].
     """
     subtract, zero = rule.reset_mechanism == "subtract", rule.reset_mechanism == "zero"
@@ -165,23 +179,30 @@ def _backward(
     grad_current = torch.empty_like(v)
     grad_beta, grad_threshold = torch.zeros_like(v[0]), torch.zeros_like(v[0])
     gv_next = torch.zeros_like(v[0])
-    for t in range(len(v) - 1, -1, -1):
-        now = v[t]
+    for t in range(len(v) - 1, -1 if initial is None else -2, -1):
+        # Step -1 is the initial membrane: nothing was emitted there, and what an immediate reset
+        # did to it happened before.
+        start = t < 0
+        now = initial if start and initial is not None else v[t]
+        if start and not rule.reset_delay:
+            grad_beta.addcmul_(gv_next, now)
+            gv_next = gv_next * beta
+            break
         fired = fires(now, threshold).to(v.dtype) if need_fired else now
         kept = 1 - fired if zero else None
 
         # From v[t+1] = β·u + I, times kept if a delayed reset to zero stands between.
         carried = gv_next * kept if kept is not None and rule.reset_delay else gv_next
         gu = carried * beta
-        if grad_membrane is not None:
+        if grad_membrane is not None and not start:
             gu += grad_membrane[t]
         if need_beta:
             grad_beta.addcmul_(carried, _stored_membrane(now, fired, threshold, rule))
 
         # The reset acts on v[t+1] if delayed, else on u[t].
         g_reset = gv_next if rule.reset_delay else gu
-        gf = torch.zeros_like(now) if grad_spikes is None else grad_spikes[t]
-        if mask is not None:
+        gf = torch.zeros_like(now) if grad_spikes is None or start else grad_spikes[t]
+        if mask is not None and not start:
             gf = gf * mask[t]
         if subtract and need_threshold:
             grad_threshold.addcmul_(fired, g_reset, value=-1)
@@ -198,7 +219,7 @@ def _backward(
         if rule.zero_drops_input and t + 1 < len(v):
             grad_current[t + 1] = carried
         slope = _spike_slope(now, threshold, rule)
-        gv_next = torch.addcmul(gu, gf, slope, out=grad_current[t])
+        gv_next = torch.addcmul(gu, gf, slope, out=None if start else grad_current[t])
         if need_threshold:
             # The surrogate's argument is v − θ, or v/θ − 1.
             if rule.normalise_surrogate:
@@ -208,6 +229,7 @@ def _backward(
         grad_current,
         grad_beta.sum_to_size(beta.shape) if need_beta else None,
         grad_threshold.sum_to_size(threshold.shape) if need_threshold else None,
+        None if initial is None else gv_next,
     )
 
 
