@@ -7,10 +7,13 @@ from .batchnorm import BatchNormOverTime
 from .blocks import DeepSNNStack, MembraneShortcutBlock, PlainBlock, SEWBlock
 from .encoders import DirectEncoder, RateEncoder
 from .errors import LayerError
+from .integrators import IF, LI
 from .join import SpikeAnd, SpikeIAnd, SpikeOr
+from .lapicque import Lapicque
 from .leaky import Leaky
 from .lif import LIF, LIFState
 from .networks import FeedForwardSNN, ResidualSNN, build_snn, lif_neuron, rate_decode
+from .parametric import ParametricLIF
 from .readout import LastMembrane, MaxMembrane, SpikeCount, SpikeRate, SumCurrent
 from .spiking_neuron import SpikingNeuron
 from .surrogate import (
@@ -23,17 +26,21 @@ from .surrogate import (
 )
 
 __all__ = [
+    "IF",
+    "LI",
     "LIF",
     "BatchNormOverTime",
     "DeepSNNStack",
     "DirectEncoder",
     "FeedForwardSNN",
     "LIFState",
+    "Lapicque",
     "LastMembrane",
     "LayerError",
     "Leaky",
     "MaxMembrane",
     "MembraneShortcutBlock",
+    "ParametricLIF",
     "PlainBlock",
     "RateEncoder",
     "ResidualSNN",

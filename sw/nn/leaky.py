@@ -25,9 +25,14 @@ class FirstOrder(SpikingNeuron):
         """Spikes, and membrane as :class:`SpikingNeuron` says, for a current [(T,) B, ...]."""
         return self._run(input_, mem)
 
+    has_gain: bool = False
+    """Whether the input is multiplied by :meth:`effective_gain`."""
+
     def _scaled(self, input_: Tensor, step: Tensor) -> Tensor:
-        """The input times the gain; ``step`` is one step of it. Without a gain, the input."""
-        return input_
+        """The input, one ``step`` or all of them, times the gain."""
+        if not self.has_gain:
+            return input_
+        return input_ * self._fit("gain", self.effective_gain(), step)
 
     def _step(self, input_: Tensor, states: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
         (mem,) = states

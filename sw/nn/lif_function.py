@@ -169,8 +169,8 @@ def _backward(
 ) -> tuple[Tensor, Tensor | None, Tensor | None, Tensor | None]:
     """Gradients of input current, β, θ and initial membrane, back through time.
 
-    One step's tensors at a time. Whole-block temporaries would be fewer operations but fall out of the cache: measured two to
-    three times slower at [25, 128, 512].
+    One step's tensors at a time. Whole-block temporaries would be fewer operations but fall out
+    of the cache: measured two to three times slower at [25, 128, 512].
     """
     subtract, zero = rule.reset_mechanism == "subtract", rule.reset_mechanism == "zero"
     fires = torch.gt if rule.strict else torch.ge

@@ -28,6 +28,30 @@ class Options(TypedDict, total=False):
     normalise_surrogate: bool
 
 
+class SharedOptions(Options, total=False):
+    """All options that are the same in every class, for classes that take them by keyword."""
+
+    spike_grad: SpikeFunction | None
+    surrogate_disable: bool
+    init_hidden: bool
+    inhibition: bool
+    learn_threshold: bool
+    reset_mechanism: str
+    state_quant: SpikeFunction | bool | None
+    output: bool
+    graded_spikes_factor: float | Tensor
+    learn_graded_spikes_factor: bool
+    reset_delay: bool
+
+
+class MoreOptions(Options, total=False):
+    """What some of snnTorch's classes lack: here every class has it, by keyword."""
+
+    graded_spikes_factor: float | Tensor
+    learn_graded_spikes_factor: bool
+    reset_delay: bool
+
+
 class _Step(Surrogate):
     """The bare step of ``surrogate_disable``: nothing flows back through it."""
 
