@@ -61,7 +61,7 @@ class Lapicque(FirstOrder):
             threshold, spike_grad, surrogate_disable, init_hidden, inhibition, learn_threshold,
             reset_mechanism, state_quant, output, **options,
         )  # fmt: skip
-        has_beta, has_r, has_c = (not (number is False or number is None) for number in (beta, R, C))
+        has_beta, has_r, has_c = (number is not False for number in (beta, R, C))
         if (has_beta, has_r, has_c) not in _ENOUGH:
             raise self._error("give beta, or R and C, or beta and one of R and C")
         self._store("time_step", time_step, False)

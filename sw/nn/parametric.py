@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from typing import Unpack
 
 import torch
@@ -43,7 +42,7 @@ class ParametricLIF(FirstOrder):
         tau = torch.as_tensor(init_tau)
         if not bool((tau > 1).all()):
             raise self._error(f"init_tau is {init_tau}; it must be above 1")
-        self._store("w", -torch.log(tau - 1) if tau.dim() else -math.log(float(tau) - 1), True)
+        self._store("w", -torch.log(tau - 1), True)
         self.decay_input = self.has_gain = decay_input
 
     def effective_beta(self) -> Tensor:
