@@ -5,7 +5,7 @@ joins and whatever else sees every neuron work on ``neuron_lanes`` a cycle, whic
 ``lanes``. Nodes that exchange beats form a group with one ``neuron_lanes``.
 
 *Lag* counts the timesteps a node's output is behind the input: a synapse sends a step's currents
-only after the whole step has come in.
+only after the whole step has come in. A delayed edge adds none: what it delivers is there before.
 """
 
 from __future__ import annotations
@@ -13,8 +13,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
+from math import gcd
 
-from ..sw.network import LIF, Dense, Edge, Input, Network, NetworkError, Readout
+from ..sw.network import Affine, Dense, Edge, Input, Network, NetworkError, Neuron, Node, Readout
 from .streams import words_of
 
 
@@ -56,17 +57,33 @@ class Plan:
     folding: Folding = field(default_factory=Folding)
 
     def __post_init__(self) -> None:
-        for edge in self.network.edges:
-            if edge.delay:
-                raise NetworkError(
-                    f"edge {edge.source} -> {edge.target}.{edge.port}: the dataflow engine "
-                    "cannot build a delayed edge, delay must be 0"
-                )
+        self._check_ends()
         dense = {node.name for node in self.network.nodes_of(Dense)}
         for name in self.folding.layers:
             if name not in dense:
                 raise FoldingError(f"folding names layer '{name}', must be one of {sorted(dense)}")
         self.folds  # noqa: B018 - computing them checks them
+
+    @cached_property
+    def timed(self) -> frozenset[str]:
+        """The nodes that hear of a sample's end: from the input by edges without delay."""
+        result = {self.network.input.name}
+        for node in self.network.order:
+            if any(not e.delay and e.source in result for e in self.edges_into(node.name)):
+                result.add(node.name)
+        return frozenset(result)
+
+    def _check_ends(self) -> None:
+        """A delayed edge cannot tell when a sample ends: some nodes need one that can."""
+        for node in self.network.order:
+            counts = isinstance(node, Affine) and node.steps
+            if node.name in self.timed or not (counts or isinstance(node, Neuron | Readout)):
+                continue
+            must = "gain and bias [n]" if counts else "an edge from a node of the same timestep too"
+            raise NetworkError(
+                f"node '{node.name}': all its edges come from the timestep before, so that it "
+                f"cannot know when a sample ends; it must have {must}"
+            )
 
     @cached_property
     def groups(self) -> dict[str, str]:
@@ -100,13 +117,32 @@ class Plan:
             group = wanted[self.groups[node.name]]
             lanes = min(group.values(), default=self.folding.default.neuron_lanes)
             explicit = {name: value for name, value in group.items() if name in self.folding.layers}
+            if cells := self.cells.get(self.groups[node.name]):
+                lanes = max(n for n in range(1, lanes + 1) if cells % n == 0)
             for name, value in explicit.items():
+                if cells and cells % value:
+                    raise FoldingError(
+                        f"layer '{name}' has neuron_lanes {value}, must divide the {cells} cells "
+                        "of its LSTM"
+                    )
                 if value != lanes:
                     raise FoldingError(
                         f"layer '{name}' has neuron_lanes {value}, must be {lanes} "
                         f"as its neighbours {sorted(set(group) - {name})}"
                     )
             result[node.name] = min(lanes, node.size)
+        return result
+
+    @cached_property
+    def cells(self) -> dict[str, int]:
+        """For groups with an LSTM, what their lanes must divide: each word of its cells has words
+        of gates of its own.
+        """
+        result: dict[str, int] = {}
+        for node in self.network.nodes_of(Neuron):
+            if node.INPUTS > 1:
+                group = self.groups[node.name]
+                result[group] = gcd(result.get(group, 0), node.size)
         return result
 
     @cached_property
@@ -123,40 +159,88 @@ class Plan:
 
     @cached_property
     def lags(self) -> dict[str, int]:
-        """Timesteps by which each node's output is behind the input."""
+        """Timesteps by which each node's output is behind the input.
+
+        What only delayed edges feed could be early; it is as late as its readers allow, so that
+        the others of their operands wait for it, in buffers, and work ahead.
+        """
         result: dict[str, int] = {}
-        for node in self.network.order:
-            before = [self.lag_of(edge, result) for edge in self.edges_into(node.name)]
-            waits = isinstance(node, Dense) or (isinstance(node, LIF) and node.inhibition)
-            result[node.name] = max(before, default=0) + waits
+
+        def settle() -> None:
+            for node in self.network.order:
+                edges = [edge for edge in self.edges_into(node.name) if not edge.delay]
+                if edges or node.name not in result:
+                    before = [self._lag_of(edge, result) for edge in edges]
+                    result[node.name] = max(before, default=0) + self._waits(node)
+
+        settle()
+        for node in reversed(self.network.order):
+            if node.name in self.timed:
+                continue
+            edges = [edge for edge in self.network.leaving(node.name) if not edge.delay]
+            readers = [self.network.by_name[edge.target] for edge in edges]
+            result[node.name] = min(result[node.name] - self._waits(node) for node in readers)
+        settle()
         return result
 
-    def lag_of(self, edge: Edge, lags: Mapping[str, int] | None = None) -> int:
-        """Lag of what an edge delivers: events made into beats wait for their step's end."""
-        lags = self.lags if lags is None else lags
-        source, target = self.network.by_name[edge.source], self.network.by_name[edge.target]
-        decoded = isinstance(source, Input) and not isinstance(target, Dense)
-        return lags[edge.source] + decoded
+    def _waits(self, node: Node) -> bool:
+        """Whether a node sends nothing before a whole step has come in."""
+        return isinstance(node, Dense) or (isinstance(node, Neuron) and node.inhibition)
+
+    def _lag_of(self, edge: Edge, lags: Mapping[str, int]) -> int:
+        source = self.network.by_name[edge.source]
+        if isinstance(source, Input):
+            # Events made into beats wait for their step's end.
+            decoded = not isinstance(self.network.by_name[edge.target], Dense)
+            return lags[edge.source] + decoded
+        # Inhibition holds back spikes only.
+        return lags[edge.source] - (self.network.carries_membrane(edge) and self._waits(source))
+
+    def wanted_at(self, name: str) -> int:
+        """The lag of what a node works on."""
+        return self.lags[name] - self._waits(self.network.by_name[name])
+
+    def lag_of(self, edge: Edge) -> int:
+        """Lag of what an edge delivers; of a delayed edge, no more than its target's."""
+        lag = self._lag_of(edge, self.lags)
+        return min(lag, self.wanted_at(edge.target)) if edge.delay else lag
 
     def edges_into(self, name: str) -> list[Edge]:
-        return [edge for edge in self.network.edges if edge.target == name]
+        return [
+            edge
+            for port in self.network.by_name[name].ports
+            for edge in self.network.incoming(name, port)
+        ]
 
     def words(self, name: str) -> int:
         """Beats of one timestep of a node's output."""
         return words_of(self.network.by_name[name].size, self.neuron_lanes[name])
+
+    def words_on(self, edge: Edge) -> int:
+        """Beats of one timestep of what an edge carries."""
+        reader = self.network.by_name[edge.target]
+        lanes = self.neuron_lanes[edge.source if isinstance(reader, Dense) else edge.target]
+        return words_of(self.network.by_name[edge.source].size, lanes)
 
     def buffer_depth(self, edge: Edge) -> int:
         """Beats that must be buffered on ``edge``, 0 for none.
 
         In front of a synapse: one timestep, so that its source can work on the next. Where edges
         meet, all but one that lags most wait for the others: by the difference in lag plus one
-        whole timestep, which is what makes any pattern of stalls safe.
+        whole timestep, which is what makes any pattern of stalls safe. A delayed edge holds one
+        more, that which it is late by; where lags are equal, its way is the one not buffered.
         """
         source, target = self.network.by_name[edge.source], self.network.by_name[edge.target]
+        if edge.delay:
+            ahead = self.wanted_at(edge.target) - self._lag_of(edge, self.lags)
+            return (2 + max(0, ahead)) * self.words_on(edge)
         if isinstance(target, Dense):
-            return 0 if isinstance(source, Input) else self.words(edge.source)
-        edges = self.edges_into(target.name)
-        latest = max(edges, key=self.lag_of)
+            return 0 if isinstance(source, Input) else self.words_on(edge)
+
+        def order(edge: Edge) -> tuple[int, bool]:
+            return self.lag_of(edge), edge.delay > 0 or edge.source not in self.timed
+
+        latest = max(self.edges_into(target.name), key=order)
         if edge is latest:
             return 0
-        return (self.lag_of(latest) - self.lag_of(edge) + 1) * self.words(target.name)
+        return (self.lag_of(latest) - self.lag_of(edge) + 1) * self.words_on(edge)

@@ -96,7 +96,10 @@ class Join(wiring.Component):
             m.d.sync += [
                 output.valid.eq(1),
                 output.payload.end_of_step.eq(self.branch.payload.end_of_step),
-                output.payload.end_of_sample.eq(self.branch.payload.end_of_sample),
+                # Whichever operand knows: what comes from the step before never says so.
+                output.payload.end_of_sample.eq(
+                    self.branch.payload.end_of_sample | self.shortcut.payload.end_of_sample
+                ),
             ]
         with m.Elif(output.ready):
             m.d.sync += output.valid.eq(0)

@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from ..sw import golden
 from ..sw.formats import IntArray
-from ..sw.network import LIF, Network
+from ..sw.network import Network, Neuron
 from . import cocotb_run, native
 from .design import Design
 from .encoding import Mode, decode, encode
@@ -40,7 +40,7 @@ class CosimResult:
     """A co-simulation in which hardware and golden model agreed; ``asdict`` of it is JSON.
 
     ``comparisons`` counts the values compared, of ``probes`` probes; ``mismatches`` is 0.
-    ``classes`` is the class that the hardware gave each sample, ``spikes`` counts by LIF layer.
+    ``classes`` is the class that the hardware gave each sample, ``spikes`` counts by layer.
     ``cycles`` runs from the first input word to the last class, ``seconds`` is the time of the
     simulation without the Verilator build.
     """
@@ -92,7 +92,7 @@ def cosim(
 
     Compares every probe of every node at every timestep, the scores, the classes and the
     registers with the golden model. ``stalls`` adds random pauses on both streams, seeded;
-    ``timeout`` is in cycles without a class. ``alive`` also demands spikes of every LIF layer.
+    ``timeout`` is in cycles without a class. ``alive`` also demands spikes of every layer.
     ``fast`` builds for long runs. Raises :class:`MismatchError` for a value that differs, after
     writing the waveform of that sample below ``folder``; :class:`SimulationError` for everything
     else that is not as it must be.
@@ -101,9 +101,9 @@ def cosim(
     design.check_network(network)
     data = golden.checked_samples(network, samples)
     steps, batch, _ = data.shape
-    each = steps * sum(network.by_name[probe.node].size for probe in design.probes)
+    each = steps * sum(probe.size_in(network) for probe in design.probes)
     chunk = max(1, VALUES_AT_ONCE // each)
-    counts = {node.name: 0 for node in network.nodes_of(LIF)}
+    counts = {node.name: 0 for node in network.nodes_of(Neuron)}
     classes: list[int] = []
     saturations = comparisons = cycles = 0
     seconds = 0.0
@@ -155,14 +155,14 @@ def _run(
 ) -> tuple[golden.Trace, Outcome, int]:
     """One simulation, from sample ``first`` on: what must happen, what did, values compared."""
     probes = {(probe.node, probe.quantity): probe for probe in design.probes}
-    wanted = {*probes, *((node.name, "spike") for node in network.nodes_of(LIF))}
+    wanted = {*probes, *((node.name, "spike") for node in network.nodes_of(Neuron))}
     trace = golden.run(network, samples, wanted)
     steps, batch, _ = samples.shape
     with tempfile.TemporaryDirectory() as name:
         records = Path(name)
         outcome = HARNESSES[harness](design, job, records, fast=fast)
         recorded = {
-            key: read_records(records, probe, network.by_name[probe.node].size, steps, batch)
+            key: read_records(records, probe, probe.size_in(network), steps, batch)
             for key, probe in probes.items()
         }
     if mismatch := first_mismatch(network, recorded, trace):
@@ -195,8 +195,9 @@ def _with_waves(
         native.waves(design, job, mismatch.sample, path, records)
         per_sample = steps * probe.words
         values = read_all_records(records, probe)[: (mismatch.sample + 1) * per_sample]
-        size = network.by_name[mismatch.node].size
-        again = arranged(values, probe, size, steps)[mismatch.step, mismatch.sample]
+        again = arranged(values, probe, probe.size_in(network), steps)[
+            mismatch.step, mismatch.sample
+        ]
     note = "waveform of that sample"
     if again[mismatch.neuron] != mismatch.found:
         note = f"waveform of that sample run again, where the value was {again[mismatch.neuron]}"

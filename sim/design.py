@@ -12,7 +12,7 @@ from typing import Any
 
 from ..sw.formats import Format
 from ..sw.golden import all_probes
-from ..sw.network import Input, Network
+from ..sw.network import Input, Network, Neuron
 from .errors import SimulationError
 
 
@@ -49,6 +49,12 @@ class Probe:
     def width(self) -> int:
         """Bits of ``data``."""
         return self.lanes * self.format.width
+
+    def size_in(self, network: Network) -> int:
+        """Values of one timestep: those of the node, of an LSTM's currents four times as many."""
+        node = network.by_name[self.node]
+        gates = isinstance(node, Neuron) and self.quantity == "current"
+        return node.size * (node.INPUTS if gates else 1)
 
 
 @dataclass(frozen=True)
@@ -105,7 +111,7 @@ class Design:
         for probe in self.probes:
             if (probe.node, probe.quantity) not in known:
                 raise SimulationError(f"probe {probe.name} does not exist in the network")
-            size = network.by_name[probe.node].size
+            size = probe.size_in(network)
             if probe.words != -(-size // probe.lanes):
                 raise SimulationError(
                     f"probe {probe.name} has {probe.words} words of {probe.lanes} lanes, "

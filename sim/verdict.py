@@ -9,7 +9,7 @@ import numpy as np
 
 from ..sw.formats import IntArray
 from ..sw.golden import Probe, Trace
-from ..sw.network import LIF, Network, Readout
+from ..sw.network import Network, Neuron
 from .errors import SimulationError
 
 
@@ -94,19 +94,17 @@ def check_outputs(scores: IntArray, classes: IntArray, trace: Trace, first: int 
 
 
 def spikes(network: Network, trace: Trace) -> dict[str, int]:
-    """Spikes of each LIF layer, over all samples and timesteps."""
-    return {node.name: int(trace[node.name, "spike"].sum()) for node in network.nodes_of(LIF)}
+    """Spikes of each layer of neurons, over all samples and timesteps."""
+    return {node.name: int(trace[node.name, "spike"].sum()) for node in network.nodes_of(Neuron)}
 
 
 def check_alive(network: Network, counts: Mapping[str, int]) -> None:
-    """Raise :class:`SimulationError` if a LIF layer never spiked: such a run proves nothing.
+    """Raise :class:`SimulationError` if a layer of neurons never spiked: it proves nothing.
 
     A layer of which only the membrane is read need not spike.
     """
     for name, count in counts.items():
-        readers = [edge.target for edge in network.edges if edge.source == name]
-        nodes = [network.by_name[reader] for reader in readers]
-        silent = all(isinstance(node, Readout) and node.reads_membrane for node in nodes)
+        silent = all(network.carries_membrane(edge) for edge in network.leaving(name))
         if count == 0 and not silent:
             raise SimulationError(
                 f"node '{name}' is dead: no spike in the whole run, must spike at least once"

@@ -103,6 +103,8 @@ class Batch:
     ) -> BatchRun:
         """Compare every probe, score, class and register of one design with the golden model."""
         network, probes = self.networks[name], self.probes(name)
+        entries = [Probe.of(entry) for entry in self.manifests[name]["probes"]]
+        sizes = {(p.node, p.quantity): p.size_in(network) for p in entries}
         missing = {n.name for n in network.nodes} - {node for node, _ in probes}
         assert missing == {network.input.name}
         job = Job(encode(network, samples, mode), mode, stalls or Stalls(), seed, 200_000)
@@ -114,7 +116,7 @@ class Batch:
             records = self.records(name, folder)
             outcome = native.run(self.design, job, records, fast=False)
             recorded = {
-                key: read_records(records, probe, network.by_name[key[0]].size, steps, batch)
+                key: read_records(records, probe, sizes[key], steps, batch)
                 for key, probe in probes.items()
             }
         mismatch = first_mismatch(network, recorded, trace)
