@@ -243,7 +243,7 @@ def test_targets_equal_snntorch(name: str, options) -> None:
 
 
 def test_rates_of_right_and_wrong_classes() -> None:
-    """As snnTorch documents them; its own needs as many steps as classes, and has five dimensions."""
+    """As snnTorch documents them; its own has five dimensions, and needs T = C."""
     options = {"correct_rate": 0.5, "incorrect_rate": 0.2, "off_target": -1}
     spikes = ours.targets_rate(torch.tensor([4]), 5, num_steps=10, **options)
     assert spikes.shape == (10, 1, 5)
