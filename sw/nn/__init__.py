@@ -3,7 +3,9 @@
 Everything runs on [T, B, ...] (time, batch, neurons) unless it says otherwise.
 """
 
-from .batchnorm import BatchNormOverTime
+from . import functional, spikegen, surrogate, utils
+from .alpha import Alpha
+from .batchnorm import BatchNormOverTime, BatchNormTT1d, BatchNormTT2d
 from .blocks import DeepSNNStack, MembraneShortcutBlock, PlainBlock, SEWBlock
 from .encoders import DirectEncoder, RateEncoder
 from .errors import LayerError
@@ -11,10 +13,16 @@ from .integrators import IF, LI
 from .join import SpikeAnd, SpikeIAnd, SpikeOr
 from .lapicque import Lapicque
 from .leaky import Leaky
+from .leakyparallel import LeakyParallel
 from .lif import LIF, LIFState
 from .networks import FeedForwardSNN, ResidualSNN, build_snn, lif_neuron, rate_decode
 from .parametric import ParametricLIF
 from .readout import LastMembrane, MaxMembrane, SpikeCount, SpikeRate, SumCurrent
+from .recurrence import Recurrence
+from .rleaky import RLeaky
+from .rsynaptic import RSynaptic
+from .sconv2dlstm import SConv2dLSTM
+from .slstm import SLSTM
 from .spiking_neuron import SpikingNeuron
 from .surrogate import (
     Surrogate,
@@ -24,12 +32,17 @@ from .surrogate import (
     sigmoid,
     surrogate_gradient,
 )
+from .synaptic import Synaptic
 
 __all__ = [
     "IF",
     "LI",
     "LIF",
+    "SLSTM",
+    "Alpha",
     "BatchNormOverTime",
+    "BatchNormTT1d",
+    "BatchNormTT2d",
     "DeepSNNStack",
     "DirectEncoder",
     "FeedForwardSNN",
@@ -38,12 +51,17 @@ __all__ = [
     "LastMembrane",
     "LayerError",
     "Leaky",
+    "LeakyParallel",
     "MaxMembrane",
     "MembraneShortcutBlock",
     "ParametricLIF",
     "PlainBlock",
+    "RLeaky",
+    "RSynaptic",
     "RateEncoder",
+    "Recurrence",
     "ResidualSNN",
+    "SConv2dLSTM",
     "SEWBlock",
     "SpikeAnd",
     "SpikeCount",
@@ -53,12 +71,17 @@ __all__ = [
     "SpikingNeuron",
     "SumCurrent",
     "Surrogate",
+    "Synaptic",
     "atan",
     "build_snn",
     "fast_sigmoid",
+    "functional",
     "lif_neuron",
     "rate_decode",
     "scaled_fast_sigmoid",
     "sigmoid",
+    "spikegen",
+    "surrogate",
     "surrogate_gradient",
+    "utils",
 ]
