@@ -1,6 +1,8 @@
-"""Batch norm over batch and time, made to be folded into the layer before it."""
+"""Batch norm over time: one for all steps, or one for each, made to be folded into hardware."""
 
 from __future__ import annotations
+
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -33,3 +35,98 @@ class BatchNormOverTime(nn.BatchNorm1d):
             raise LayerError("BatchNormOverTime: no running statistics, so it cannot be folded")
         scale = self.weight / torch.sqrt(self.running_var + self.eps)
         return scale, self.bias - self.running_mean * scale
+
+
+class _BatchNormThroughTime(nn.ModuleList):
+    """T batch norms, one for each step; see :class:`BatchNormTT1d`."""
+
+    def __init__(self, layers: list[nn.BatchNorm1d] | list[nn.BatchNorm2d]) -> None:
+        if not layers:
+            raise self._error("time_steps is 0; it must be 1 or more")
+        super().__init__(layers)
+        for layer in layers:
+            # As in snnTorch: a gain for each step, but no learned shift.
+            layer.register_parameter("bias", None)
+
+    def forward(self, input: Tensor) -> Tensor:
+        """[T, B, N, ...] normalised, step t by layer t; fewer steps than layers are fine."""
+        if input.dim() < 2 or not 1 <= len(input) <= len(self):
+            raise self._error(
+                f"the input has shape {list(input.shape)}; it must be [T, B, ...] with T from 1 "
+                f"to {len(self)}, one layer a step"
+            )
+        return torch.stack([layer(step) for layer, step in zip(self, input, strict=False)])
+
+    def __getitem__(self, idx: Any) -> Any:
+        # A part of the steps is a plain list: only the whole can be called on [T, B, ...].
+        return (
+            nn.ModuleList(list(self)[idx]) if isinstance(idx, slice) else super().__getitem__(idx)
+        )
+
+    def scale_and_shift(self) -> tuple[Tensor, Tensor]:
+        """(scale, shift), both [T, N]: ``forward(x)[t] = scale[t]·x[t] + shift[t]`` in evaluation.
+
+        N are the features, which for images are the channels. From running statistics.
+        """
+        scales, shifts = [], []
+        for layer in self:
+            assert isinstance(layer, nn.BatchNorm1d | nn.BatchNorm2d)
+            if layer.running_mean is None or layer.running_var is None:
+                raise self._error("no running statistics, so it cannot be folded")
+            scale = torch.rsqrt(layer.running_var + layer.eps)
+            if layer.weight is not None:
+                scale = layer.weight * scale
+            scales.append(scale)
+            shifts.append(-layer.running_mean * scale)
+        return torch.stack(scales), torch.stack(shifts)
+
+    def _error(self, problem: str) -> LayerError:
+        return LayerError(f"{type(self).__name__}: {problem}")
+
+
+class BatchNormTT1d(_BatchNormThroughTime):
+    """Batch norm through time (Kim & Panda, 2021): statistics and a gain for each step alone.
+
+    As in snnTorch a list of T ``torch.nn.BatchNorm1d`` without bias, so that ``bntt[t](x)`` works
+    in a loop over steps. Beyond it, the whole may be called with [T, B, N].
+
+    Args:
+        input_features: N.
+        time_steps: T.
+        eps, momentum: as of ``torch.nn.BatchNorm1d``.
+        affine: learn the gain; else it is 1.
+    """
+
+    def __init__(
+        self,
+        input_features: int,
+        time_steps: int,
+        eps: float = 1e-5,
+        momentum: float = 0.1,
+        affine: bool = True,
+    ) -> None:
+        super().__init__(
+            [
+                nn.BatchNorm1d(input_features, eps=eps, momentum=momentum, affine=affine)
+                for _ in range(time_steps)
+            ]
+        )
+
+
+class BatchNormTT2d(_BatchNormThroughTime):
+    """:class:`BatchNormTT1d` of images [T, B, C, H, W], by channel; same arguments."""
+
+    def __init__(
+        self,
+        input_features: int,
+        time_steps: int,
+        eps: float = 1e-5,
+        momentum: float = 0.1,
+        affine: bool = True,
+    ) -> None:
+        super().__init__(
+            [
+                nn.BatchNorm2d(input_features, eps=eps, momentum=momentum, affine=affine)
+                for _ in range(time_steps)
+            ]
+        )
