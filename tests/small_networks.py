@@ -7,17 +7,21 @@ from typing import Any
 
 import numpy as np
 from reslif.sw.formats import Format
-from reslif.sw.network import LIF, Dense, Edge, Input, Join, Network, Node, Readout
+from reslif.sw.network import LIF, Affine, Dense, Edge, Input, Join, Network, Node, Readout
 
 
 def edges(text: str) -> tuple[Edge, ...]:
-    """``"a b c, a d.shortcut"``: a chain of edges a part; a port other than ``input`` is named."""
+    """``"a b c, a d.shortcut"``: a chain of edges a part; a port other than ``input`` is named.
+
+    ``"a ~b"`` is a delayed edge, ``"a *b"`` one that carries a membrane, ``"a ~*b"`` both.
+    """
     result = []
     for chain in text.split(","):
-        names = chain.split()
-        for source, target in pairwise(names):
-            name, _, port = target.partition(".")
-            result.append(Edge(source.partition(".")[0], name, port or "input"))
+        for source, target in pairwise(chain.split()):
+            name, _, port = target.strip("~*").partition(".")
+            delay, quantity = int("~" in target), "membrane" if "*" in target else "output"
+            source_name = source.strip("~*").partition(".")[0]
+            result.append(Edge(source_name, name, port or "input", delay, quantity))
     return tuple(result)
 
 
@@ -31,6 +35,19 @@ def dense(name: str, inputs: int, size: int, seed: int = 0, bits: int = 4, frac:
     form = Format(bits, frac)
     weight = random.integers(-form.max + 1, form.max + 1, (size, inputs))
     return Dense(name, weight, form, random.integers(-form.max, form.max + 1, size))
+
+
+def affine(name: str, size: int, steps: int = 0, seed: int = 0) -> Affine:
+    """Random gains of either sign, and biases; with ``steps`` for each timestep."""
+    random = np.random.default_rng([seed, size, steps, *name.encode()])
+    form = Format(4, 2)
+    shape = (steps, size) if steps else (size,)
+    return Affine(
+        name,
+        random.integers(-form.max, form.max + 1, shape),
+        form,
+        random.integers(-form.max, form.max + 1, shape),
+    )
 
 
 def lif(name: str, size: int, threshold: Any = 24, **options: Any) -> LIF:

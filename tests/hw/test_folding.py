@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from reslif.hw.folding import Fold, Folding, FoldingError, Plan
 from reslif.sw.network import Dense, Edge, Input, Join, Network, NetworkError, Readout
-from small_networks import dense, lif, network, residual
+from small_networks import affine, dense, lif, network, residual
 
 N = 12
 
@@ -50,10 +50,99 @@ def test_neighbours_of_different_lanes():
         Plan(ms(), folding)
 
 
-def test_a_delayed_edge():
-    net = ms()
-    net = Network(net.nodes, (*net.edges, Edge("b1l", "b0l", delay=1)), net.max_steps)
-    with pytest.raises(NetworkError, match=r"^edge b1l -> b0l\.input: .*delay must be 0$"):
+def recurrent() -> Network:
+    """A loop from ``lif2`` to itself, feedback from it to ``lif1``, and a shortcut beside both."""
+    return network(
+        [
+            Input("x", N), dense("fc1", N, N), lif("lif1", N), dense("fc2", N, N), lif("lif2", N),
+            dense("rec", N, N), affine("back", N), Join("join", "add", N), *tail(),
+        ],
+        "x fc1 lif1 fc2 lif2 join.branch out readout, lif1 join.shortcut, "
+        "lif2 ~rec lif2, lif2 ~back lif1",
+    )  # fmt: skip
+
+
+def test_a_delayed_edge_adds_no_lag():
+    """What only it feeds is as late as what it meets."""
+    lags = Plan(recurrent()).lags
+    assert lags["lif1"] == lags["back"] == 1
+    assert lags["lif2"] == lags["rec"] == 2
+    assert lags["out"] == 3
+    late = network(
+        [
+            *(Input("x", N), dense("fc1", N, N), lif("lif1", N), dense("fc2", N, N)),
+            *(lif("lif2", N), affine("v", N), affine("w", N), dense("rec", N, N), *tail()),
+        ],
+        "x fc1 lif1 fc2 lif2 out readout, lif2 ~v rec lif2, lif2 ~w lif1",
+    )
+    lags = Plan(late).lags
+    assert (lags["v"], lags["rec"], lags["w"]) == (1, 2, 1)
+
+
+def test_depth_of_the_buffers_of_a_loop():
+    """Two steps on the delayed edge; the way that meets it is a step ahead."""
+    net = recurrent()
+    plan = Plan(net, Folding(Fold(8, 4)))
+    assert plan.buffer_depth(edge(net, "lif2 rec.input")) == 2 * 3
+    assert plan.buffer_depth(edge(net, "lif2 back.input")) == 2 * 3
+    assert plan.buffer_depth(edge(net, "rec lif2.input")) == 0
+    assert plan.buffer_depth(edge(net, "fc2 lif2.input")) == 3
+    assert plan.buffer_depth(edge(net, "back lif1.input")) == 0
+    assert plan.buffer_depth(edge(net, "fc1 lif1.input")) == 3
+    assert plan.buffer_depth(edge(net, "lif1 join.shortcut")) == (1 + 1) * 3
+
+
+def test_depth_of_a_delayed_edge_that_goes_forward():
+    """A step more for each by which its source is ahead of what it meets."""
+    net = network(
+        [
+            *(Input("x", N), dense("fc1", N, N), lif("lif1", N), dense("fc2", N, N)),
+            *(lif("lif2", N), affine("skip", N), *tail()),
+        ],
+        "x fc1 lif1 fc2 lif2 out readout, lif1 ~skip lif2, lif1 ~lif2",
+    )
+    plan = Plan(net, Folding(Fold(4, 4)))
+    assert plan.lags["skip"] == plan.lags["lif2"] == 2
+    assert plan.buffer_depth(edge(net, "lif1 skip.input")) == (2 + 1) * 3
+    assert plan.buffer_depth(edge(net, "lif1 lif2.input")) == (2 + 1) * 3
+    assert plan.buffer_depth(edge(net, "fc2 lif2.input")) == 3
+
+
+def test_a_membrane_is_not_held_back_by_inhibition():
+    net = network(
+        [
+            Input("x", N), dense("fc1", N, N), lif("lif1", N, inhibition=True),
+            Join("join", "add", N), lif("lif2", N), *tail(),
+        ],
+        "x fc1 lif1 join.branch lif2 out readout, lif1 *join.shortcut",
+    )  # fmt: skip
+    plan = Plan(net, Folding(Fold(4, 4)))
+    spikes, membrane = edge(net, "lif1 join.branch"), edge(net, "lif1 join.shortcut")
+    assert (plan.lag_of(spikes), plan.lag_of(membrane)) == (2, 1)
+    assert (plan.buffer_depth(spikes), plan.buffer_depth(membrane)) == (0, 2 * 3)
+
+
+@pytest.mark.parametrize(
+    ("nodes", "text", "message"),
+    [
+        (
+            [lif("b", N)],
+            "x fc a out readout, a ~rec b out2.shortcut",
+            "^node 'b': all its edges come from the timestep before, so that it cannot know when "
+            "a sample ends; it must have an edge from a node of the same timestep too$",
+        ),
+        (
+            [affine("v", N, steps=16), lif("b", N)],
+            "x fc a out readout, a ~rec v b out2.shortcut, fc b",
+            r"^node 'v': all its edges .* it must have gain and bias \[n\]$",
+        ),
+    ],
+)
+def test_who_cannot_know_when_a_sample_ends_is_refused(nodes, text, message):
+    head = [Input("x", N), dense("fc", N, N), lif("a", N), dense("rec", N, N)]
+    text = text.replace("out readout", "out2.branch out readout")
+    net = network([*head, *nodes, Join("out2", "add", N), *tail()], text)
+    with pytest.raises(NetworkError, match=message):
         Plan(net)
 
 
