@@ -6,8 +6,9 @@ from typing import Unpack
 
 from torch import Tensor
 
+from .filter_function import run_filter
 from .leaky import FirstOrder, Leaky
-from .spiking_neuron import SharedOptions, SpikeFunction
+from .neuron_options import SharedOptions, SpikeFunction
 
 
 class IF(Leaky):
@@ -57,5 +58,8 @@ class LI(FirstOrder):
         return membrane, membrane
 
     def _over_time(self, inputs: Tensor, states: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
-        membrane = super()._over_time(inputs, states)[1]
+        if self.state_quant:
+            return self._loop(inputs, states)
+        beta = self._fit("beta", self.effective_beta(), inputs[0])
+        membrane = run_filter(inputs, beta, states[0])
         return membrane, membrane

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from .leaky import FirstOrder
-from .spiking_neuron import MoreOptions, SpikeFunction
+from .neuron_options import MoreOptions, SpikeFunction
 
 
 class Lapicque(FirstOrder):

@@ -7,7 +7,8 @@ from typing import Any, Unpack
 from torch import Tensor
 
 from .lif_function import run_lif
-from .spiking_neuron import Options, SpikeFunction, SpikingNeuron
+from .neuron_options import Options, SpikeFunction
+from .spiking_neuron import SpikingNeuron
 
 
 class FirstOrder(SpikingNeuron):

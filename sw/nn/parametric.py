@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from .leaky import FirstOrder
-from .spiking_neuron import SharedOptions
+from .neuron_options import SharedOptions
 
 
 class ParametricLIF(FirstOrder):

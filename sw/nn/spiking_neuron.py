@@ -2,54 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any, TypedDict
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from .lif_function import RESET_MECHANISMS, NeuronRule, winner_mask
+from .neuron_options import Options as Options
+from .neuron_options import SharedOptions as SharedOptions
+from .neuron_options import SpikeFunction as SpikeFunction
 from .neuron_state import StatefulNeuron
 from .surrogate import ATan, Surrogate
-
-SpikeFunction = Callable[[Tensor], Tensor]
 
 # A learnable threshold must stay positive: it may divide the surrogate's argument, and hardware
 # refuses θ ≤ 0.
 MIN_LEARNABLE_THRESHOLD = 1e-3
-
-
-class Options(TypedDict, total=False):
-    """Keyword-only options that snnTorch does not have; see :class:`SpikingNeuron`."""
-
-    multi_step: bool
-    detach_reset: bool
-    strict: bool
-    normalise_surrogate: bool
-
-
-class SharedOptions(Options, total=False):
-    """All options that are the same in every class, for classes that take them by keyword."""
-
-    spike_grad: SpikeFunction | None
-    surrogate_disable: bool
-    init_hidden: bool
-    inhibition: bool
-    learn_threshold: bool
-    reset_mechanism: str
-    state_quant: SpikeFunction | bool | None
-    output: bool
-    graded_spikes_factor: float | Tensor
-    learn_graded_spikes_factor: bool
-    reset_delay: bool
-
-
-class MoreOptions(Options, total=False):
-    """What some of snnTorch's classes lack: here every class has it, by keyword."""
-
-    graded_spikes_factor: float | Tensor
-    learn_graded_spikes_factor: bool
-    reset_delay: bool
 
 
 class _Step(Surrogate):
@@ -182,6 +149,10 @@ class SpikingNeuron(StatefulNeuron):
 
     def _emit(self, mem: Tensor) -> tuple[Tensor, Tensor]:
         """(spikes, mem after an immediate reset if there is one) of the compared membrane."""
+        return self._emit_with_decision(mem)[:2]
+
+    def _emit_with_decision(self, mem: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """As :meth:`_emit`, and the fire decision before inhibition and graded factor."""
         fired = self._fired(mem)
         spikes = fired
         if self.inhibition:
@@ -193,7 +164,7 @@ class SpikingNeuron(StatefulNeuron):
                 mem = mem - r * self._fit("threshold", self.effective_threshold(), mem)
             elif self.reset_mechanism == "zero":
                 mem = mem * (1 - r)
-        return self._graded(spikes), mem
+        return self._graded(spikes), mem, fired
 
     def _graded(self, spikes: Tensor) -> Tensor:
         factor = self.graded_spikes_factor
