@@ -17,6 +17,7 @@ from .leakyparallel import LeakyParallel
 from .lif import LIF, LIFState
 from .networks import FeedForwardSNN, ResidualSNN, build_snn, lif_neuron, rate_decode
 from .parametric import ParametricLIF
+from .quant import state_quant
 from .readout import LastMembrane, MaxMembrane, SpikeCount, SpikeRate, SumCurrent
 from .recurrence import Recurrence
 from .rleaky import RLeaky
@@ -81,6 +82,7 @@ __all__ = [
     "scaled_fast_sigmoid",
     "sigmoid",
     "spikegen",
+    "state_quant",
     "surrogate",
     "surrogate_gradient",
     "utils",
