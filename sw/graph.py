@@ -1,26 +1,33 @@
 """The float graph: a traced network before quantisation, batch norm already folded away.
 
 It has the shape of a :class:`~reslif.sw.network.Network`, and shares its input, join and readout
-nodes and its edges; only synapses and neurons carry floats. :func:`reslif.sw.from_torch` makes
+nodes and its edges; synapses, gains and neurons carry floats. :func:`reslif.sw.from_torch` makes
 one, :func:`reslif.sw.quantise` turns it into integers.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import cached_property
-from typing import TypeAlias
+from typing import Any, ClassVar, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from .network import Edge, Input, Join, Readout
-from .nn.lif_function import NeuronRule, run_lif
+from .formats import Format
+from .network import LIF, Edge, Input, Join, Network, Neuron, Readout, cyclic_groups
+from .neurons.table import Tanh
+from .nn.lif_function import NeuronRule
+from .nn.surrogate import ATan, Surrogate
+from .over_time import Seen, run_over_time
 
 FloatArray = npt.NDArray[np.float64]
+
+WIDE = Format(46)
+"""The membrane of a neuron whose width is not yet known."""
 
 
 class GraphError(ValueError):
@@ -43,6 +50,8 @@ class FloatDense:
     weight: FloatArray
     bias: FloatArray | None = None
 
+    ports: ClassVar[Mapping[str, bool]] = {"input": False}
+
     def __post_init__(self) -> None:
         object.__setattr__(self, "weight", finite(self.weight, self.name, "weight"))
         if self.bias is not None:
@@ -54,40 +63,101 @@ class FloatDense:
 
 
 @dataclass(frozen=True, eq=False)
-class FloatLIF:
-    """Neurons with leak ``beta`` in [0, 1] and ``threshold`` > 0, scalar or ``[n]``."""
+class FloatAffine:
+    """``y[j] = gain[t, j] · x[j] + bias[t, j]``; both ``[n]`` or ``[T, n]``."""
 
     name: str
-    size: int
-    beta: FloatArray
-    threshold: FloatArray
-    rule: NeuronRule
-    learn_beta: bool = False
-    learn_threshold: bool = False
+    gain: FloatArray
+    bias: FloatArray | None = None
+
+    ports: ClassVar[Mapping[str, bool]] = {"input": False}
 
     def __post_init__(self) -> None:
-        for field in ("beta", "threshold"):
-            value = finite(getattr(self, field), self.name, field)
-            if value.size == 1:
-                value = value.reshape(())
+        object.__setattr__(self, "gain", finite(self.gain, self.name, "gain"))
+        if self.bias is not None:
+            object.__setattr__(self, "bias", finite(self.bias, self.name, "bias"))
+
+    @property
+    def size(self) -> int:
+        return self.gain.shape[-1]
+
+
+@dataclass(frozen=True, eq=False)
+class FloatNeuron:
+    """Neurons with real ``numbers``, scalar or ``[n]``, by the names of ``template.NUMBERS``.
+
+    ``template`` is a node of the contract that gives the model, the size and every option; its
+    own integers and formats are placeholders (but an LSTM's, which are final). ``learn`` names
+    the numbers that quantised training may change.
+    """
+
+    template: Neuron
+    numbers: Mapping[str, FloatArray]
+    surrogate: Surrogate = field(default_factory=ATan)
+    learn: frozenset[str] = frozenset()
+
+    def __post_init__(self) -> None:
+        kinds = self.template.NUMBERS
+        numbers = {}
+        for what in kinds:
+            value = finite(self.numbers[what], self.name, what)
+            value = value.reshape(()) if value.size == 1 else value
             if value.shape not in ((), (self.size,)):
                 raise GraphError(
-                    f"node '{self.name}': {field} has shape {list(value.shape)}, "
+                    f"node '{self.name}': {what} has shape {list(value.shape)}, "
                     f"must be a scalar or [{self.size}]"
                 )
-            object.__setattr__(self, field, value)
-        if (self.beta < 0).any() or (self.beta > 1).any() or (self.threshold <= 0).any():
-            raise GraphError(
-                f"node '{self.name}': beta must lie within 0 to 1 and threshold be above 0"
+            low, high = {"leak": (0.0, 1.0), "increment": (0.0, np.inf)}.get(
+                kinds[what], (np.nextafter(0, 1), np.inf)
             )
+            if (value < low).any() or (value > high).any():
+                must = "within 0 to 1" if kinds[what] == "leak" else "above 0"
+                raise GraphError(
+                    f"node '{self.name}': {what} spans {value.min():g} to {value.max():g}, "
+                    f"must be {must}"
+                )
+            numbers[what] = value
+        object.__setattr__(self, "numbers", numbers)
+
+    @property
+    def name(self) -> str:
+        return self.template.name
+
+    @property
+    def size(self) -> int:
+        return self.template.size
+
+    @property
+    def ports(self) -> Mapping[str, bool]:
+        return self.template.ports
 
 
-FloatNode: TypeAlias = Input | FloatDense | FloatLIF | Join | Readout
+def float_lif(
+    name: str,
+    size: int,
+    beta: npt.ArrayLike,
+    threshold: npt.ArrayLike,
+    rule: NeuronRule,
+    learn: frozenset[str] = frozenset(),
+    rectify: bool = False,
+) -> FloatNeuron:
+    """LIF neurons of leak ``beta`` in [0, 1] and ``threshold`` > 0 that step by ``rule``."""
+    template = LIF(
+        name, size, WIDE, np.array(0), 0, np.array(1),
+        reset=rule.reset_mechanism,  # pyright: ignore[reportArgumentType] - checked by the rule
+        reset_delay=rule.reset_delay, strict=rule.strict, keep_input=rule.reset_keeps_input,
+        inhibition=rule.inhibition, rectify=rectify,
+    )  # fmt: skip
+    numbers = {"leak": np.asarray(beta), "threshold": np.asarray(threshold)}
+    return FloatNeuron(template, numbers, rule.surrogate, learn)
+
+
+FloatNode: TypeAlias = Input | FloatDense | FloatAffine | FloatNeuron | Join | Readout
 
 
 @dataclass(frozen=True, eq=False)
 class FloatGraph:
-    """A feed-forward graph; ``nodes`` are in an order of execution. All edges have delay 0."""
+    """A graph of float nodes; ``nodes`` are in an order of execution within a timestep."""
 
     nodes: tuple[FloatNode, ...]
     edges: tuple[Edge, ...]
@@ -107,9 +177,139 @@ class FloatGraph:
         """The readout node."""
         return next(node for node in self.nodes if isinstance(node, Readout))
 
+    @cached_property
+    def groups(self) -> tuple[tuple[FloatNode, ...], ...]:
+        """As of :class:`~reslif.sw.network.Network`."""
+        return cyclic_groups(self.nodes, self.edges)
+
+    def incoming(self, name: str, port: str) -> tuple[Edge, ...]:
+        """The edges into a port, in the order of definition."""
+        return tuple(e for e in self.edges if (e.target, e.port) == (name, port))
+
+    def carries_membrane(self, edge: Edge) -> bool:
+        """As of :class:`~reslif.sw.network.Network`."""
+        return Network.carries_membrane(self, edge)  # pyright: ignore[reportArgumentType]
+
     def sources(self, name: str, port: str = "input") -> tuple[str, ...]:
         """The names of the nodes that feed a port."""
-        return tuple(e.source for e in self.edges if (e.target, e.port) == (name, port))
+        return tuple(edge.source for edge in self.incoming(name, port))
+
+
+class RealOps:
+    """The operations of a neuron step on real numbers: no rounding, no range."""
+
+    def floor(self, value: Tensor, shift: int) -> Tensor:
+        del shift
+        return value
+
+    def align(self, value: Tensor, shift: int) -> Tensor:
+        del shift
+        return value
+
+    def saturate(self, value: Tensor, form: Format) -> Tensor:
+        del form
+        return value
+
+    def rectify(self, value: Tensor) -> Tensor:
+        return value.clamp(min=0)
+
+    def fire(self, value: Tensor, level: Tensor, unit: Tensor, strict: bool) -> Tensor:
+        del unit
+        return (value > level if strict else value >= level).to(value.dtype)
+
+    def where(self, condition: Tensor, yes: Any, no: Any) -> Tensor:
+        return torch.where(condition > 0, yes, no)
+
+    def detach(self, value: Tensor) -> Tensor:
+        return value.detach()
+
+    def tanh(self, value: Tensor, frac: int, table: Tanh) -> Tensor:
+        del frac, table
+        return torch.tanh(value)
+
+    def sigmoid(self, value: Tensor, frac: int, table: Tanh) -> Tensor:
+        del frac, table
+        return torch.sigmoid(value)
+
+
+class _Real:
+    """Evaluates the nodes of a float graph."""
+
+    def block(self, node: FloatNode, operands: Mapping[str, Sequence[tuple[Edge, Tensor]]]) -> Seen:
+        if isinstance(node, FloatNeuron):
+            memory: dict[str, Tensor] = {}
+            current = _total(operands)
+            steps = [self._neuron(node, current[t], memory) for t in range(len(current))]
+            return {what: torch.stack([step[what] for step in steps]) for what in steps[0]}
+        if isinstance(node, Readout):
+            signal = _total(operands)
+            scores = {"last_membrane": lambda x: x[-1], "max_membrane": lambda x: x.amax(0)}
+            return {"output": scores.get(node.kind, lambda x: x.sum(0))(signal)}
+        if isinstance(node, FloatAffine):
+            return {"output": self._affine(node, _total(operands), None)}
+        return self._stateless(node, operands)
+
+    def step(
+        self,
+        node: FloatNode,
+        operands: Mapping[str, Sequence[tuple[Edge, Tensor]]],
+        memory: dict[str, Tensor],
+        t: int,
+    ) -> Seen:
+        if isinstance(node, FloatNeuron):
+            return self._neuron(node, _total(operands), memory)
+        if isinstance(node, FloatAffine):
+            return {"output": self._affine(node, _total(operands), t)}
+        return self._stateless(node, operands)
+
+    def _stateless(
+        self, node: FloatNode, operands: Mapping[str, Sequence[tuple[Edge, Tensor]]]
+    ) -> Seen:
+        if isinstance(node, FloatDense):
+            x = _total(operands)
+            bias = None if node.bias is None else torch.as_tensor(node.bias, dtype=x.dtype)
+            weight = torch.as_tensor(node.weight, dtype=x.dtype)
+            return {"output": torch.nn.functional.linear(x, weight, bias)}
+        assert isinstance(node, Join)
+        ((_, branch),), ((_, shortcut),) = operands["branch"], operands["shortcut"]
+        return {"output": _join(node, branch, shortcut)}
+
+    def _affine(self, node: FloatAffine, x: Tensor, t: int | None) -> Tensor:
+        gain = over_steps(torch.as_tensor(node.gain, dtype=x.dtype), t, len(x))
+        if node.bias is None:
+            return x * gain
+        return x * gain + over_steps(torch.as_tensor(node.bias, dtype=x.dtype), t, len(x))
+
+    def _neuron(self, node: FloatNeuron, current: Tensor, memory: dict[str, Tensor]) -> Seen:
+        numbers = {
+            what: torch.as_tensor(value, dtype=current.dtype)
+            for what, value in node.numbers.items()
+        }
+        return neuron_step(node.template, RealOps(), numbers, current, memory)
+
+
+def over_steps(value: Tensor, t: int | None, steps: int) -> Tensor:
+    """What of an ``[n]`` or ``[T, n]`` value applies in step ``t``, or to a block of ``steps``."""
+    if value.dim() < 2:
+        return value
+    return value[:steps, None] if t is None else value[t]
+
+
+def neuron_step(
+    node: Neuron, ops: Any, numbers: Mapping[str, Tensor], current: Tensor, memory: Seen
+) -> Seen:
+    """One step of ``node`` in PyTorch; ``memory``, empty at first, keeps its state."""
+    if not memory:
+        zero = current.new_zeros(*current.shape[:-1], node.size)
+        memory.update(dict.fromkeys((*node.states, "fired"), zero))
+    update = node.step(ops, numbers, memory, current)
+    # As in snnTorch no gradient flows through the decision of a later reset.
+    memory.update(update.state | {"fired": update.fired.detach()})
+    spike = update.fired
+    if node.inhibition:
+        winner = update.margin.argmax(dim=-1, keepdim=True)
+        spike = spike * torch.zeros_like(spike).scatter_(-1, winner, 1)
+    return {"current": current, **update.state, "spike": spike, "output": spike}
 
 
 def run_float(
@@ -119,39 +319,26 @@ def run_float(
 
     Also returns what the nodes named in ``keep`` send, ``[T, B, n]`` each.
     """
-    out: dict[str, Tensor] = {}
-    membranes: dict[str, Tensor] = {}
+    seen = run_over_time(graph, samples, _Real())
+    return seen[graph.readout.name]["output"], {name: seen[name]["output"] for name in keep}
 
-    def parameter(value: FloatArray) -> Tensor:
-        return torch.as_tensor(value, dtype=samples.dtype)
 
-    for node in graph.nodes:
-        name = node.name
-        if isinstance(node, Input):
-            out[name] = samples
-        elif isinstance(node, FloatDense):
-            (source,) = graph.sources(name)
-            bias = None if node.bias is None else parameter(node.bias)
-            out[name] = torch.nn.functional.linear(out[source], parameter(node.weight), bias)
-        elif isinstance(node, FloatLIF):
-            current = sum(out[source] for source in graph.sources(name))
-            assert isinstance(current, Tensor)
-            out[name], membranes[name] = run_lif(
-                current, parameter(node.beta), parameter(node.threshold), node.rule
-            )
-        elif isinstance(node, Join):
-            (branch,), (shortcut,) = graph.sources(name, "branch"), graph.sources(name, "shortcut")
-            out[name] = _join(node, out[branch], out[shortcut])
-        else:
-            (source,) = graph.sources(name)
-            signal = membranes[source] if node.reads_membrane else out[source]
-            out[name] = {
-                "count": lambda x: x.sum(0),
-                "sum_current": lambda x: x.sum(0),
-                "last_membrane": lambda x: x[-1],
-                "max_membrane": lambda x: x.amax(0),
-            }[node.kind](signal)
-    return out[graph.readout.name], {name: out[name] for name in keep}
+def run_float_edges(graph: FloatGraph, samples: Tensor) -> dict[Edge, Tensor]:
+    """What every edge delivers, ``[T, B, n]`` each."""
+    seen = run_over_time(graph, samples, _Real())
+    result = {}
+    for edge in graph.edges:
+        value = seen[edge.source]["membrane" if graph.carries_membrane(edge) else "output"]
+        if edge.delay:
+            value = torch.cat([torch.zeros_like(value[:1]), value[:-1]])
+        result[edge] = value
+    return result
+
+
+def _total(operands: Mapping[str, Sequence[tuple[Edge, Tensor]]]) -> Tensor:
+    total = sum(value for _, value in operands["input"])
+    assert isinstance(total, Tensor)
+    return total
 
 
 def _join(node: Join, branch: Tensor, shortcut: Tensor) -> Tensor:

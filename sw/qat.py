@@ -7,20 +7,41 @@ copies those integers, so the trained module and the exported network agree bit 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from .formats import IntArray
+from .formats import Format, IntArray
 from .golden import Probe
-from .graph import FloatDense, FloatGraph, FloatLIF, GraphError
-from .network import LIF, Dense, Input, Join, Network, NetworkError, Node
+from .graph import (
+    FloatAffine,
+    FloatDense,
+    FloatGraph,
+    FloatNeuron,
+    GraphError,
+    neuron_step,
+    over_steps,
+)
+from .network import (
+    LIF,
+    Affine,
+    Dense,
+    Edge,
+    Input,
+    Join,
+    Network,
+    NetworkError,
+    Neuron,
+    Node,
+    Readout,
+)
 from .nn.surrogate import ATan, FastSigmoid, Surrogate
+from .over_time import Seen, run_over_time
 from .qat_lif import run_integer_lif
-from .qat_ops import join_through, round_through, score_over_time
+from .qat_ops import ThroughOps, join_through, round_through, score_over_time
 from .quantiser import Quantised
 from .scales import Scales
 
@@ -34,8 +55,9 @@ class QATNetwork(nn.Module):
         surrogate: for every neuron; default atan(2) where a synapse has 4 bits or fewer, else
             each neuron's own from ``graph``.
 
-    Raises :class:`GraphError` for recurrent networks, and if floating point cannot hold every
-    integer that may occur (2^53).
+    Neurons on a cycle, and all but the LIF, step through time in plain differentiable operations;
+    LIF neurons elsewhere in one autograd function. Raises :class:`GraphError` if floating point
+    cannot hold every integer that may occur (2^53).
     """
 
     def __init__(
@@ -50,10 +72,14 @@ class QATNetwork(nn.Module):
                 self._own(node.name, "weight", node.weight, learn=True)
                 if node.bias is not None:
                     self._own(node.name, "bias", node.bias, learn=True)
-            elif isinstance(node, FloatLIF):
-                self._own(node.name, "beta", node.beta, node.learn_beta)
-                self._own(node.name, "threshold", node.threshold, node.learn_threshold)
-                own = ATan() if few_bits else node.rule.surrogate
+            elif isinstance(node, FloatAffine):
+                self._own(node.name, "gain", node.gain, learn=True)
+                if node.bias is not None:
+                    self._own(node.name, "bias", node.bias, learn=True)
+            elif isinstance(node, FloatNeuron):
+                for what, value in node.numbers.items():
+                    self._own(node.name, what, value, what in node.learn)
+                own = ATan() if few_bits else node.surrogate
                 self.surrogates[node.name] = surrogate or own
         self._graph = graph
         self.replan(quantised)
@@ -63,18 +89,18 @@ class QATNetwork(nn.Module):
         """A finished network in trainable form: its integers are the parameters."""
         module = cls.__new__(cls)
         nn.Module.__init__(module)
-        module.surrogates = {node.name: FastSigmoid() for node in network.nodes_of(LIF)}
+        module.surrogates = {node.name: FastSigmoid() for node in network.nodes_of(Neuron)}
         ones = Scales({n.name: "1" for n in network.nodes}, {"1": 1.0}, {})
-        for node in network.nodes_of(Dense):
-            unit = node.weight_format.step
-            module._own(node.name, "weight", node.weight * unit, learn=True)
-            if node.bias is not None:
-                unit = network.values[node.name].format.step
-                module._own(node.name, "bias", node.bias * unit, learn=True)
-        for node in network.nodes_of(LIF):
-            module._own(node.name, "beta", node.leak * 2.0**-node.leak_shift, learn=False)
-            threshold = node.threshold * node.membrane.step
-            module._own(node.name, "threshold", threshold, learn=False)
+        for node in network.nodes:
+            if isinstance(node, Dense | Affine):
+                what, form = _weight_field(node)
+                module._own(node.name, what, getattr(node, what) * form.step, learn=True)
+                if node.bias is not None:
+                    unit = network.values[node.name].format.step
+                    module._own(node.name, "bias", node.bias * unit, learn=True)
+            elif isinstance(node, Neuron):
+                for what, value in node.numbers.items():
+                    module._own(node.name, what, value * node.unit(what, 1.0), learn=False)
         module._graph = None
         module.replan(Quantised(network, ones))
         return module
@@ -92,8 +118,6 @@ class QATNetwork(nn.Module):
 
     def replan(self, quantised: Quantised) -> None:
         """Take over new formats and scales for the same graph; parameters stay as they are."""
-        if any(edge.delay for edge in quantised.network.edges):
-            raise GraphError("the network is recurrent, which quantised training cannot do")
         self.quantised = quantised
         self._bias_limit, largest = _reach(quantised.network)
         if largest >= 1 << 53:
@@ -112,53 +136,68 @@ class QATNetwork(nn.Module):
                     weight=_numpy(self._real(node.name, "weight")),
                     bias=None if bias is None else _numpy(bias),
                 )
-            elif isinstance(node, FloatLIF):
-                beta, threshold = self._real(node.name, "beta"), self._real(node.name, "threshold")
+            elif isinstance(node, FloatAffine):
+                bias = self._real(node.name, "bias")
                 node = replace(
                     node,
-                    beta=np.clip(_numpy(beta), 0, 1),
-                    threshold=np.maximum(_numpy(threshold), 1e-3),
+                    gain=_numpy(self._real(node.name, "gain")),
+                    bias=None if bias is None else _numpy(bias),
                 )
+            elif isinstance(node, FloatNeuron):
+                numbers = {}
+                for what in node.numbers:
+                    kind = node.template.NUMBERS[what]
+                    low = {"leak": 0.0, "increment": 0.0}.get(kind, 1e-3)
+                    high = 1.0 if kind == "leak" else np.inf
+                    numbers[what] = np.clip(_numpy(self._real(node.name, what)), low, high)
+                node = replace(node, numbers=numbers)
             nodes.append(node)
         return replace(self._graph, nodes=tuple(nodes))
 
-    def integers(self, node: Dense | LIF) -> dict[str, Tensor]:
+    def integers(self, node: Dense | Affine | Neuron) -> dict[str, Tensor]:
         """The integers (in float64) that the forward pass uses for ``node``, by field."""
-        network, scale = self.quantised.network, self.quantised.scales.of(node.name)
+        network, scales = self.quantised.network, self.quantised.scales
+        scale = scales.of(node.name)
 
         def rounded(what: str, unit: float, low: int, high: int) -> Tensor | None:
             real = self._real(node.name, what)
             return None if real is None else round_through(real / unit).clamp(low, high)
 
-        if isinstance(node, Dense):
-            form = node.weight_format
+        if isinstance(node, Neuron):
+            values = {
+                what: rounded(what, node.unit(what, scale), *node.limits(what))
+                for what in node.NUMBERS
+            }
+        else:
+            what, form = _weight_field(node)
             # Codes are symmetric, but a finished network may use its format's minimum.
             low = form.min if self._graph is None else -form.max
             bias_limit = self._bias_limit[node.name]
+            unit = scale / self._operand_scale(node)
             values = {
-                "weight": rounded("weight", scale * form.step, low, form.max),
+                what: rounded(what, unit * form.step, low, form.max),
                 "bias": rounded(
                     "bias", scale * network.values[node.name].format.step, -bias_limit, bias_limit
                 ),
             }
-        else:
-            whole = 1 << node.leak_shift
-            values = {
-                "leak": rounded("beta", 1 / whole, 0, whole),
-                "threshold": rounded(
-                    "threshold", scale * node.membrane.step, 1, node.membrane.max - 1
-                ),
-            }
         return {what: value for what, value in values.items() if value is not None}
+
+    def _operand_scale(self, node: Dense | Affine) -> float:
+        """The scale of what a synapse or gain multiplies: 1 but for a gain of currents."""
+        (edge,) = self.quantised.network.incoming(node.name, "input")
+        source = self.quantised.network.by_name[edge.source]
+        if isinstance(node, Dense) or isinstance(source, Input | Neuron):
+            return 1.0
+        return self.quantised.scales.of(edge.source)
 
     def export(self) -> Network:
         """The network of exactly the integers that the forward pass uses."""
         nodes: list[Node] = []
         with torch.no_grad():
             for node in self.quantised.network.nodes:
-                if isinstance(node, Dense | LIF):
-                    values = self.integers(node)
-                    node = replace(node, **{k: _integer(v) for k, v in values.items()})
+                if isinstance(node, Dense | Affine | Neuron):
+                    values = {k: _integer(v) for k, v in self.integers(node).items()}
+                    node = replace(node, **values)  # pyright: ignore[reportArgumentType]
                 nodes.append(node)
         return replace(self.quantised.network, nodes=tuple(nodes))
 
@@ -173,7 +212,7 @@ class QATNetwork(nn.Module):
         (edge,) = network.incoming(name, "input")
         source = network.by_name[edge.source]
         scale = self.quantised.scales.of(edge.source)
-        if isinstance(source, LIF) and not network.readout.reads_membrane:
+        if isinstance(source, Neuron) and not network.carries_membrane(edge):
             scale = 1.0
         return values[name, "score"][-1] * (scale * network.scores.format.step)
 
@@ -201,73 +240,134 @@ class QATNetwork(nn.Module):
             )
         if samples.min() < form.min or samples.max() > form.max:
             raise NetworkError(f"samples leave the input's format {form}")
-        seen: dict[Probe, Tensor] = {}
-        out: dict[str, Tensor] = {}
+        seen = run_over_time(network, samples.to(self.dtype), _Integers(self))
+        return {
+            (node.name, what): value
+            for node in network.order
+            for what, value in _probes(node, seen[node.name]).items()
+        }
 
-        def arriving(node: Node, port: str) -> list[tuple[Tensor, int]]:
-            return [
-                (out[edge.source], network.values[edge.source].format.frac)
-                for edge in network.incoming(node.name, port)
-            ]
 
-        for node in network.order:
-            name = node.name
-            if isinstance(node, Input):
-                out[name] = seen[name, "spike"] = samples.to(self.dtype)
-                continue
-            if isinstance(node, Join):
-                ((branch, at_branch),) = arriving(node, "branch")
-                ((shortcut, at_shortcut),) = arriving(node, "shortcut")
-                out[name] = join_through(node, branch, at_branch, shortcut, at_shortcut)
-                seen[name, "value"] = out[name]
-            elif isinstance(node, Dense):
-                ((spikes, _),) = arriving(node, "input")
-                numbers = {k: v.to(self.dtype) for k, v in self.integers(node).items()}
-                out[name] = nn.functional.linear(spikes, numbers["weight"], numbers.get("bias"))
-                seen[name, "current"] = out[name]
-            elif isinstance(node, LIF):
-                numbers = {k: v.to(self.dtype) for k, v in self.integers(node).items()}
-                current = torch.zeros((), dtype=self.dtype, device=samples.device)
-                for value, frac in arriving(node, "input"):
-                    current = current + value * 2.0 ** (node.membrane.frac - frac)
-                seen[name, "current"] = current
-                out[name], seen[name, "membrane"] = run_integer_lif(
-                    current, numbers["leak"], numbers["threshold"], node, self.surrogates[name]
-                )
-                seen[name, "spike"] = out[name]
-            else:
-                (edge,) = network.incoming(name, "input")
-                source = seen[edge.source, "membrane"] if node.reads_membrane else out[edge.source]
-                seen[name, "score"] = score_over_time(node, source)
-        return seen
+def _weight_field(node: Dense | Affine) -> tuple[str, Format]:
+    """The field of a node that multiplies, and its format."""
+    if isinstance(node, Dense):
+        return "weight", node.weight_format
+    return "gain", node.gain_format
+
+
+def _probes(node: Node, shown: Seen) -> Seen:
+    """What a node shows, by the golden model's names."""
+    if isinstance(node, Neuron):
+        return {what: shown[what] for what in node.quantities}
+    (quantity,) = node.quantities
+    return {quantity: shown["output"]}
+
+
+class _Integers:
+    """Evaluates the nodes of a network in training, in integers held in floating point."""
+
+    def __init__(self, module: QATNetwork) -> None:
+        self.network = module.quantised.network
+        self.surrogates = module.surrogates
+        # Rounded once, however many steps a loop takes.
+        self.numbers = {
+            node.name: {k: v.to(module.dtype) for k, v in module.integers(node).items()}
+            for node in self.network.nodes
+            if isinstance(node, Dense | Affine | Neuron)
+        }
+
+    def block(self, node: Node, operands: Mapping[str, Sequence[tuple[Edge, Tensor]]]) -> Seen:
+        if isinstance(node, LIF) and not node.rectify:
+            current, numbers = self.total(node, operands), self.numbers[node.name]
+            spikes, membrane = run_integer_lif(
+                current, numbers["leak"], numbers["threshold"], node, self.surrogates[node.name]
+            )
+            return {"current": current, "membrane": membrane, "spike": spikes, "output": spikes}
+        if isinstance(node, Neuron):
+            current, memory = self.total(node, operands), {}
+            steps = [self.neuron(node, now, memory) for now in current]
+            return {what: torch.stack([step[what] for step in steps]) for what in steps[0]}
+        if isinstance(node, Readout):
+            ((_, source),) = operands["input"]
+            return {"output": score_over_time(node, source)}
+        return self.stateless(node, operands, None)
+
+    def step(
+        self,
+        node: Node,
+        operands: Mapping[str, Sequence[tuple[Edge, Tensor]]],
+        memory: dict[str, Tensor],
+        t: int,
+    ) -> Seen:
+        if isinstance(node, Neuron):
+            return self.neuron(node, self.total(node, operands), memory)
+        return self.stateless(node, operands, t)
+
+    def total(self, node: Neuron, operands: Mapping[str, Sequence[tuple[Edge, Tensor]]]) -> Tensor:
+        """The sum of the currents, on the neuron's grid."""
+        current: Tensor | float = 0.0
+        for edge, value in operands["input"]:
+            current = current + value * 2.0 ** (node.current_frac - self.frac(edge))
+        assert isinstance(current, Tensor)
+        return current
+
+    def frac(self, edge: Edge) -> int:
+        return self.network.carried(edge).format.frac
+
+    def neuron(self, node: Neuron, current: Tensor, memory: dict[str, Tensor]) -> Seen:
+        ops = ThroughOps(self.surrogates[node.name])
+        return neuron_step(node, ops, self.numbers[node.name], current, memory)
+
+    def stateless(
+        self, node: Node, operands: Mapping[str, Sequence[tuple[Edge, Tensor]]], t: int | None
+    ) -> Seen:
+        if isinstance(node, Join):
+            ((into, branch),), ((across, shortcut),) = operands["branch"], operands["shortcut"]
+            value = join_through(node, branch, self.frac(into), shortcut, self.frac(across))
+            return {"output": value}
+        ((_, source),) = operands["input"]
+        numbers = self.numbers[node.name]
+        if isinstance(node, Dense):
+            value = nn.functional.linear(source, numbers["weight"], numbers.get("bias"))
+            return {"output": value}
+        value = source * over_steps(numbers["gain"], t, len(source))
+        if "bias" in numbers:
+            value = value + over_steps(numbers["bias"], t, len(source))
+        return {"output": value}
 
 
 def _reach(network: Network) -> tuple[dict[str, int], int]:
     """Limits for biases by synapse, and what no integer can then exceed, whatever the weights."""
-    magnitude: dict[str, int] = {}
+    magnitude = {node.name: 1 for node in network.nodes_of(Neuron)}
     bias_limit: dict[str, int] = {}
     largest = 0
-    fracs = {name: values.format.frac for name, values in network.values.items()}
+
+    def arriving(edge: Edge) -> int:
+        source = network.by_name[edge.source]
+        if isinstance(source, Neuron) and network.carries_membrane(edge):
+            return -source.membrane.min
+        return magnitude[edge.source]
+
     for node in network.order:
         name = node.name
         sources = [
-            (magnitude[e.source], fracs[e.source])
+            (arriving(e), network.carried(e).format.frac)
             for port in node.ports
             for e in network.incoming(name, port)
         ]
         if isinstance(node, Input):
             magnitude[name] = max(-node.format.min, node.format.max)
-        elif isinstance(node, Dense):
-            bound = -node.weight_format.min * node.inputs * sources[0][0]
+        elif isinstance(node, Dense | Affine):
+            _, form = _weight_field(node)
+            terms = node.inputs if isinstance(node, Dense) else 1
+            bound = max(-form.min, form.max) * terms * sources[0][0]
             bias = 0 if node.bias is None else int(np.abs(node.bias).max())
             # Training may move a bias, but has no use for one that drowns its synapses.
             bias_limit[name] = max(2 * bias, bound)
             magnitude[name] = bound + bias_limit[name]
-        elif isinstance(node, LIF):
-            current = sum(size << (node.membrane.frac - frac) for size, frac in sources)
-            stored = 2 * -node.membrane.min
-            largest = max(largest, current + stored, stored << node.leak_shift)
-            magnitude[name] = 1
+        elif isinstance(node, Neuron):
+            current = sum(size << (node.current_frac - frac) for size, frac in sources)
+            largest = max(largest, node.reach(current))
         elif isinstance(node, Join):
             frac = max(frac for _, frac in sources)
             if node.op == "and":
@@ -277,10 +377,9 @@ def _reach(network: Network) -> tuple[dict[str, int], int]:
             if node.format is not None:
                 largest = max(largest, magnitude[name])
                 magnitude[name] = max(-node.format.min, node.format.max)
-        elif node.reads_membrane:
-            continue
-        else:
-            magnitude[name] = sources[0][0] * network.max_steps
+        elif isinstance(node, Readout):
+            steps = network.max_steps if node.kind in ("count", "sum_current") else 1
+            magnitude[name] = sources[0][0] * steps
         largest = max(largest, magnitude[name])
     return bias_limit, largest
 

@@ -1,13 +1,19 @@
-"""Joins, readouts and rounding for quantised training: the golden model's, differentiable."""
+"""Joins, readouts and the operations of neuron steps for quantised training: the golden model's,
+differentiable.
+"""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from .formats import Format
 from .network import Join, Readout
+from .neurons.table import Tanh
+from .nn.surrogate import Surrogate
 
 
 class _Round(torch.autograd.Function):
@@ -25,6 +31,65 @@ class _Round(torch.autograd.Function):
 def round_through(x: Tensor, down: bool = False) -> Tensor:
     """``x`` rounded half to even, or ``down``; the gradient passes straight through."""
     return _Round.apply(x, down)  # type: ignore[no-any-return]
+
+
+@dataclass(frozen=True)
+class ThroughOps:
+    """A neuron step's operations on integers held in floating point, exactly.
+
+    Rounding is straight-through, nothing passes where a value is clipped, a table's slope is that
+    of the function it holds, and the spike's is the surrogate's, at ``(v - level) / unit``.
+    """
+
+    surrogate: Surrogate
+
+    def floor(self, value: Tensor, shift: int) -> Tensor:
+        return round_through(value * 2.0**-shift, down=True)
+
+    def align(self, value: Tensor, shift: int) -> Tensor:
+        return value * 2.0**shift
+
+    def saturate(self, value: Tensor, form: Format) -> Tensor:
+        return value.clamp(form.min, form.max)
+
+    def rectify(self, value: Tensor) -> Tensor:
+        return value.clamp(min=0)
+
+    def fire(self, value: Tensor, level: Tensor, unit: Tensor, strict: bool) -> Tensor:
+        return self.surrogate((value - level) / unit, strict)
+
+    def where(self, condition: Tensor, yes: Any, no: Any) -> Tensor:
+        return torch.where(condition > 0, yes, no)
+
+    def detach(self, value: Tensor) -> Tensor:
+        return value.detach()
+
+    def tanh(self, value: Tensor, frac: int, table: Tanh) -> Tensor:
+        return _Tanh.apply(value, frac, table)  # type: ignore[no-any-return]
+
+    def sigmoid(self, value: Tensor, frac: int, table: Tanh) -> Tensor:
+        return self.tanh(value, frac + 1, table) + 2.0**table.frac
+
+
+class _Tanh(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, value: Tensor, frac: int, table: Tanh) -> Tensor:
+        drop = frac - table.step
+        # The nearest entry, ties up: exact, as the argument holds integers.
+        index = torch.floor(value.abs() * 2.0**-drop + 0.5).clamp(max=len(table.entries) - 1)
+        # A copy: what the network holds is read-only.
+        entries = torch.tensor(table.entries, dtype=value.dtype, device=value.device)
+        result = torch.sign(value) * entries[index.long()]
+        ctx.save_for_backward(result)
+        ctx.frac, ctx.table = frac, table
+        return result
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None, None]:
+        (result,) = ctx.saved_tensors
+        unit = 2.0**-ctx.table.frac
+        slope = (1 - (result * unit) ** 2) * 2.0 ** (ctx.table.frac - ctx.frac)
+        return grads[0] * slope, None, None
 
 
 def join_through(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import numpy as np
 import torch
@@ -12,9 +13,25 @@ from torch import nn
 
 from . import golden
 from .formats import SPIKE, Format, IntArray
-from .graph import FloatArray, FloatDense, FloatGraph, FloatLIF, GraphError, run_float
-from .network import LIF, Dense, Network, Node
-from .scales import Scales, search_scales, sent_fracs, symmetric_limit, weight_codes
+from .graph import (
+    FloatAffine,
+    FloatArray,
+    FloatDense,
+    FloatGraph,
+    FloatNeuron,
+    GraphError,
+    run_float_edges,
+)
+from .network import LIF, LSTM, Adaptive, Affine, Dense, Join, Network, Neuron, Node
+from .scales import (
+    Fracs,
+    Scales,
+    fracs_of,
+    search_scales,
+    sends_membrane,
+    symmetric_limit,
+    weight_codes,
+)
 from .tracing import from_torch
 
 
@@ -24,13 +41,15 @@ class QuantiseConfig:
 
     Attributes:
         bits: weight bits of every synapse, 2 to 16; codes are symmetric, 2 bits are ternary.
-        layer_bits: weight bits of single synapses, by node name, in place of ``bits``.
-        guard_bits: fraction bits of a membrane beyond those of its current, because the floor
-            leak is biased; None is the neuron's leak shift + 2, enough without training.
-        leak_shift: n of ``leak / 2^n``; None is 4, or 8 where β is learnt, per neuron or no
+        layer_bits: weight bits of single synapses, and bits of single gains, by node name, in
+            place of ``bits`` (of gains: of 8, or ``bits`` if more).
+        guard_bits: fraction bits of a neuron's states beyond those of its current, because the
+            floor leak is biased; None is the neuron's leak shift + 2, enough without training.
+        leak_shift: n of ``leak / 2^n``; None is 4, or 8 where a leak is learnt, per neuron or no
             multiple of 1/16.
-        membrane_bits: width of every membrane; None is, for each layer, the narrower of what
-            holds every possible value and of twice the range seen in calibration.
+        membrane_bits: width of every membrane and other state; None is, for each state, the
+            narrower of what holds every possible value (as far as a bound is known) and of twice
+            the range seen in calibration. An LSTM's formats are its own.
     """
 
     bits: int = 4
@@ -75,106 +94,148 @@ def quantise(
 
 def plan(graph: FloatGraph, calibration: IntArray, config: QuantiseConfig) -> Quantised:
     """As :func:`quantise`, with the scales."""
-    synapses = [node for node in graph.nodes if isinstance(node, FloatDense)]
-    if unknown := set(config.layer_bits) - {node.name for node in synapses}:
+    weighted = [node for node in graph.nodes if isinstance(node, FloatDense | FloatAffine)]
+    if unknown := set(config.layer_bits) - {node.name for node in weighted}:
         raise GraphError(f"layer_bits names '{min(unknown)}', which is no synapse")
-    bits = {node.name: config.layer_bits.get(node.name, config.bits) for node in synapses}
+    bits = {
+        node.name: config.layer_bits.get(
+            node.name, config.bits if isinstance(node, FloatDense) else max(config.bits, 8)
+        )
+        for node in weighted
+    }
     scales = search_scales(graph, bits, input_moments(graph, calibration))
-    fracs = sent_fracs(graph, scales.frac)
+    fracs = fracs_of(graph, scales.frac, lambda node: _guard(node, config))
     nodes: list[Node] = []
     for node in graph.nodes:
         if isinstance(node, FloatDense):
             nodes.append(_dense(node, bits[node.name], scales, fracs))
-        elif isinstance(node, FloatLIF):
-            incoming = max(fracs[source] for source in graph.sources(node.name))
-            nodes.append(_lif(node, scales.of(node.name), incoming, config))
+        elif isinstance(node, FloatAffine):
+            (source,) = graph.sources(node.name)
+            is_current = isinstance(graph.by_name[source], FloatDense | FloatAffine | Join)
+            unit = scales.of(source) if is_current else 1.0
+            nodes.append(_affine(node, bits[node.name], unit, scales, fracs))
+        elif isinstance(node, FloatNeuron):
+            incoming = [fracs.of(graph, edge) for edge in graph.incoming(node.name, "input")]
+            # What other nodes multiply must stay narrow enough for their sums.
+            width = 30 if sends_membrane(graph, node) else 46
+            nodes.append(_neuron(node, scales.of(node.name), max(incoming), width, config))
         else:
             nodes.append(node)
-    steps = len(calibration)
-    wide = Network(tuple(nodes), graph.edges, steps)
+    wide = Network(tuple(nodes), graph.edges, len(calibration))
     bounds = {node.name: _bound(wide, node) for node in wide.nodes_of(LIF)}
-    wide = _with_membranes(wide, bounds)
+    wide = _with_widths(wide, {name: {"membrane": bound} for name, bound in bounds.items()})
+    widths = _observed_widths(wide, calibration)
     if config.membrane_bits is not None:
-        widths = dict.fromkeys(bounds, config.membrane_bits)
-    else:
-        widths = _observed_widths(wide, calibration)
+        widths = {n: dict.fromkeys(fields, config.membrane_bits) for n, fields in widths.items()}
+    network = _with_widths(wide, widths)
     notes = {
         "scales": {name: scales.of(name) for name in sorted(scales.group)},
         "membranes": {
-            name: {
-                "width": width,
-                "bound": bounds[name],
-                "from": _origin(config, width, bounds[name]),
-            }
-            for name, width in widths.items()
+            node.name: _width_note(node, bounds.get(node.name), config)
+            for node in network.nodes_of(Neuron)
         },
     }
-    network = replace(_with_membranes(wide, widths), notes=notes)
-    return Quantised(network, scales)
+    return Quantised(replace(network, notes=notes), scales)
 
 
-def _origin(config: QuantiseConfig, width: int, bound: int) -> str:
+def _width_note(node: Neuron, bound: int | None, config: QuantiseConfig) -> dict[str, Any]:
     """Where a membrane's width comes from; below its ``bound`` it may saturate."""
-    if config.membrane_bits is not None:
-        return "recipe"
-    return "bound" if width == bound else "calibration"
+    width = node.membrane.width
+    if isinstance(node, LSTM):
+        origin = "cell"
+    elif config.membrane_bits is not None:
+        origin = "recipe"
+    else:
+        origin = "bound" if width == bound else "calibration"
+    return {"width": width, "bound": bound, "from": origin}
 
 
 def input_moments(graph: FloatGraph, calibration: IntArray) -> dict[str, FloatArray]:
-    """The second moment ``[inputs, inputs]`` of each synapse's input, run in floating point."""
-    source_of = {
-        node.name: graph.sources(node.name)[0]
-        for node in graph.nodes
-        if isinstance(node, FloatDense)
-    }
+    """The second moment ``[inputs, inputs]`` of each synapse's input, run in floating point.
+
+    Of a gain's input its diagonal, ``[n]``.
+    """
     real = torch.as_tensor(np.asarray(calibration, np.float64) * graph.input.format.step)
     with torch.no_grad():
-        _, seen = run_float(graph, real, sorted(set(source_of.values())))
-    moments = {}
-    for name in seen:
-        x = seen[name].flatten(0, 1).numpy()
-        moment = x.T @ x / len(x)
-        # Inputs that calibration never saw must not make their weights free of error.
-        moments[name] = moment + np.eye(len(moment)) * (
-            0.01 * np.trace(moment) / len(moment) + 1e-9
-        )
-    return {name: moments[source] for name, source in source_of.items()}
+        delivered = run_float_edges(graph, real)
+    moments: dict[str, FloatArray] = {}
+    found: dict[int, FloatArray] = {}
+    for node in graph.nodes:
+        if not isinstance(node, FloatDense | FloatAffine):
+            continue
+        (edge,) = graph.incoming(node.name, "input")
+        x = delivered[edge]
+        if isinstance(node, FloatAffine):
+            moments[node.name] = (x**2).mean(dim=(0, 1)).numpy() + 1e-9
+        elif id(x) in found:
+            moments[node.name] = found[id(x)]
+        else:
+            rows = x.flatten(0, 1).numpy()
+            moment = rows.T @ rows / len(rows)
+            # Inputs that calibration never saw must not make their weights free of error.
+            moments[node.name] = found[id(x)] = moment + np.eye(len(moment)) * (
+                0.01 * np.trace(moment) / len(moment) + 1e-9
+            )
+    return moments
 
 
-def _dense(node: FloatDense, bits: int, scales: Scales, fracs: Mapping[str, int]) -> Dense:
+def _dense(node: FloatDense, bits: int, scales: Scales, fracs: Fracs) -> Dense:
     scale, frac = scales.of(node.name), scales.frac[node.name]
     codes = weight_codes(node.weight, scale * 2.0**-frac, symmetric_limit(bits))
-    bias = None
-    if node.bias is not None:
-        bias = np.rint(node.bias / (scale * 2.0 ** -fracs[node.name])).astype(np.int64)
-    return Dense(node.name, codes.astype(np.int64), Format(bits, frac), bias)
-
-
-def _lif(node: FloatLIF, scale: float, incoming: int, config: QuantiseConfig) -> LIF:
-    shift = _leak_shift(node) if config.leak_shift is None else config.leak_shift
-    guard = shift + 2 if config.guard_bits is None else config.guard_bits
-    membrane = Format(46, incoming + guard)
-    threshold = np.maximum(np.rint(node.threshold / (scale * membrane.step)), 1)
-    rule = node.rule
-    return LIF(
+    return Dense(
         node.name,
-        node.size,
-        membrane,
-        leak=np.clip(np.rint(node.beta * 2**shift), 0, 2**shift).astype(np.int64),
-        leak_shift=shift,
-        threshold=threshold.astype(np.int64),
-        reset=rule.reset_mechanism,  # pyright: ignore[reportArgumentType]
-        reset_delay=rule.reset_delay,
-        strict=rule.strict,
-        keep_input=rule.reset_keeps_input,
-        inhibition=rule.inhibition,
+        codes.astype(np.int64),
+        Format(bits, frac),
+        _bias(node.bias, scale * 2.0 ** -fracs.sent[node.name]),
     )
 
 
-def _leak_shift(node: FloatLIF) -> int:
-    sixteenths = node.beta * 16
-    exact = node.beta.ndim == 0 and abs(sixteenths - np.rint(sixteenths)) < 1e-5
-    return 4 if exact and not node.learn_beta else 8
+def _affine(node: FloatAffine, bits: int, unit: float, scales: Scales, fracs: Fracs) -> Affine:
+    """``unit`` is the scale of what the gain multiplies."""
+    scale, frac = scales.of(node.name), scales.frac[node.name]
+    codes = weight_codes(node.gain * unit, scale * 2.0**-frac, symmetric_limit(bits))
+    return Affine(
+        node.name,
+        codes.astype(np.int64),
+        Format(bits, frac),
+        _bias(node.bias, scale * 2.0 ** -fracs.sent[node.name]),
+    )
+
+
+def _bias(bias: FloatArray | None, unit: float) -> IntArray | None:
+    return None if bias is None else np.rint(bias / unit).astype(np.int64)
+
+
+def _neuron(
+    node: FloatNeuron, scale: float, incoming: int, width: int, config: QuantiseConfig
+) -> Neuron:
+    """``node`` in integers, its states ``width`` bits wide."""
+    shift = _leak_shift(node, config)
+    changes = node.template.scaled(incoming, _guard(node, config), width, shift)
+    template = replace(node.template, **changes)  # pyright: ignore[reportArgumentType]
+    numbers = {
+        what: np.clip(np.rint(value / template.unit(what, scale)), *template.limits(what))
+        for what, value in node.numbers.items()
+    }
+    return replace(  # pyright: ignore[reportArgumentType] - every neuron is a dataclass
+        template, **{what: value.astype(np.int64) for what, value in numbers.items()}
+    )
+
+
+def _guard(node: FloatNeuron, config: QuantiseConfig) -> int:
+    return _leak_shift(node, config) + 2 if config.guard_bits is None else config.guard_bits
+
+
+def _leak_shift(node: FloatNeuron, config: QuantiseConfig) -> int:
+    if config.leak_shift is not None:
+        return config.leak_shift
+    leaks = [what for what, kind in node.template.NUMBERS.items() if kind == "leak"]
+    for what in leaks:
+        sixteenths = node.numbers[what] * 16
+        exact = sixteenths.ndim == 0 and abs(sixteenths - np.rint(sixteenths)) < 1e-5
+        if not exact or what in node.learn:
+            return 8
+    return 4
 
 
 def _bound(network: Network, node: LIF) -> int:
@@ -190,24 +251,39 @@ def _bound(network: Network, node: LIF) -> int:
     return reach.bit_length() + 1
 
 
-def _observed_widths(network: Network, calibration: IntArray) -> dict[str, int]:
-    """Widths for twice the range seen, twice the threshold, and no more than all that can be."""
-    lifs = network.nodes_of(LIF)
-    trace = golden.run(network, calibration, [(node.name, "membrane") for node in lifs])
-    widths = {}
-    for node in lifs:
-        membrane = trace[node.name, "membrane"]
+def _observed_widths(network: Network, calibration: IntArray) -> dict[str, dict[str, int]]:
+    """Widths for twice the range seen, twice the threshold, and no more than all that can be.
+
+    By neuron and the field that holds the format.
+    """
+    neurons = [node for node in network.nodes_of(Neuron) if not isinstance(node, LSTM)]
+    probes = [(node.name, state) for node in neurons for state in node.states]
+    trace = golden.run(network, calibration, probes)
+    widths: dict[str, dict[str, int]] = {}
+    for node in neurons:
         threshold = int(node.threshold.max())
-        # What is stored after an immediate reset was larger by θ (or was cleared) before it.
-        high = int(membrane.max()) + (0 if node.reset_delay else threshold)
-        form = Format.for_range(2 * min(int(membrane.min()), -1), 2 * max(high, threshold + 1))
-        widths[node.name] = min(form.width, node.membrane.width)
+        found = widths[node.name] = {}
+        for state, field_ in node.STATES.items():
+            seen = trace[node.name, state]
+            form = node.states[state]
+            low, high = int(seen.min()), int(seen.max())
+            if state == "membrane":
+                # What is stored after an immediate reset was larger by θ (or cleared) before it.
+                high = max(high + (0 if node.reset_delay else threshold), threshold + 1)
+            width = Format.for_range(2 * min(low, -form.signed), 2 * max(high, 1)).width
+            found[field_] = max(found.get(field_, 1), min(width, form.width))
+        if isinstance(node, Adaptive):
+            level = threshold + (1 << found["adaptation"])
+            found["membrane"] = max(found["membrane"], level.bit_length() + 1)
     return widths
 
 
-def _with_membranes(network: Network, widths: Mapping[str, int]) -> Network:
-    nodes = tuple(
-        replace(n, membrane=replace(n.membrane, width=widths[n.name])) if isinstance(n, LIF) else n
-        for n in network.nodes
-    )
-    return Network(nodes, network.edges, network.max_steps, network.notes)
+def _with_widths(network: Network, widths: Mapping[str, Mapping[str, int]]) -> Network:
+    nodes = []
+    for node in network.nodes:
+        changes: dict[str, Any] = {
+            field_: replace(getattr(node, field_), width=width)
+            for field_, width in widths.get(node.name, {}).items()
+        }
+        nodes.append(replace(node, **changes) if changes else node)  # pyright: ignore[reportArgumentType]
+    return Network(tuple(nodes), network.edges, network.max_steps, network.notes)

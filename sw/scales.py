@@ -1,6 +1,7 @@
 """Real scales for integer weights: which synapses share one, and the search for it.
 
-Everything a node sends is ``real = raw · 2^-frac · S``. Spikes and inputs have ``S = 1``. Where
+Everything a node sends is ``real = raw · 2^-frac · S``. Spikes, inputs and membranes that are read
+as values have ``S = 1``. Where
 currents meet they share one ``S``, and the weight grids of a group differ by powers of two,
 because operands are aligned by shifts; ``θ`` and biases absorb ``S``.
 """
@@ -8,14 +9,22 @@ because operands are aligned by shifts; ``θ`` and biases absorb ``S``.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from .formats import SPIKE
-from .graph import FloatArray, FloatDense, FloatGraph, FloatLIF, GraphError
-from .network import Input, Join
+from .graph import (
+    FloatAffine,
+    FloatArray,
+    FloatDense,
+    FloatGraph,
+    FloatNeuron,
+    FloatNode,
+    GraphError,
+)
+from .network import LSTM, Edge, Input, Join
 
 _UNIT = "1"
 """The group of spikes and inputs, whose scale is 1."""
@@ -43,11 +52,13 @@ def symmetric_limit(bits: int) -> int:
 
 
 def current_groups(graph: FloatGraph) -> dict[str, str]:
-    """The group of every node's current, by name; :data:`_UNIT` for spikes.
+    """The group of every node's current, by name; :data:`_UNIT` for what is counted in units of 1.
 
-    Raises :class:`GraphError` for joins and synapses that no common scale can serve.
+    A neuron whose membrane others read as a value, and an LSTM, whose gates are functions of real
+    numbers, count their currents in units of 1. Raises :class:`GraphError` for joins and synapses
+    that no common scale can serve.
     """
-    parent: dict[str, str] = {_UNIT: _UNIT}
+    parent: dict[str, str] = {_UNIT: _UNIT} | {node.name: node.name for node in graph.nodes}
 
     def find(name: str) -> str:
         while parent[name] != name:
@@ -61,41 +72,45 @@ def current_groups(graph: FloatGraph) -> dict[str, str]:
         else:
             parent[b] = a
 
-    spikes: dict[str, bool] = {}
+    def group_of(edge: Edge) -> str:
+        return _UNIT if units[edge.source] else edge.source
+
+    units = {n.name: isinstance(n, Input | FloatNeuron) for n in graph.nodes}
+    """Whether what a node sends is counted in units of 1."""
     for node in graph.nodes:
         name = node.name
-        parent[name] = name
-        if isinstance(node, Input):
-            spikes[name] = True
-        elif isinstance(node, FloatDense):
-            (source,) = graph.sources(name)
-            if not spikes[source]:
+        if isinstance(node, FloatDense):
+            (edge,) = graph.incoming(name, "input")
+            if not units[edge.source]:
                 raise GraphError(
-                    f"node '{name}': a Linear reads the currents of '{source}', "
+                    f"node '{name}': a Linear reads the currents of '{edge.source}', "
                     "must read spikes (put a LIF between them, or merge the two Linears)"
                 )
-            spikes[name] = False
-        elif isinstance(node, FloatLIF):
-            for source in graph.sources(name):
-                merge(name, _UNIT if spikes[source] else source)
-            spikes[name] = True
+        elif isinstance(node, FloatNeuron):
+            for edge in graph.incoming(name, "input"):
+                merge(name, group_of(edge))
+            if isinstance(node.template, LSTM) or sends_membrane(graph, node):
+                merge(name, _UNIT)
         elif isinstance(node, Join):
-            carriers = _carriers(graph, node, spikes)
-            for source in carriers:
-                merge(name, _UNIT if spikes[source] else source)
-            spikes[name] = all(spikes[source] for source in carriers)
+            carriers = _carriers(graph, node, units)
+            for edge in carriers:
+                merge(name, group_of(edge))
+            units[name] = all(units[edge.source] for edge in carriers)
     return {
         node.name: _UNIT if isinstance(node, Input) else find(node.name) for node in graph.nodes
     }
 
 
-def _carriers(graph: FloatGraph, node: Join, spikes: Mapping[str, bool]) -> list[str]:
+def sends_membrane(graph: FloatGraph, node: FloatNeuron) -> bool:
+    """Whether a node that is no readout reads the neuron's membrane."""
+    return any(edge.source == node.name and edge.quantity == "membrane" for edge in graph.edges)
+
+
+def _carriers(graph: FloatGraph, node: Join, units: Mapping[str, bool]) -> list[Edge]:
     """The operands of a join whose scale is that of its result."""
-    (branch,), (shortcut,) = (
-        graph.sources(node.name, "branch"),
-        graph.sources(node.name, "shortcut"),
-    )
-    currents = [source for source in (branch, shortcut) if not spikes[source]]
+    (branch,) = graph.incoming(node.name, "branch")
+    (shortcut,) = graph.incoming(node.name, "shortcut")
+    currents = [edge for edge in (branch, shortcut) if not units[edge.source]]
     if node.op == "add":
         return [branch, shortcut]
     if node.op == "and":
@@ -109,47 +124,86 @@ def _carriers(graph: FloatGraph, node: Join, spikes: Mapping[str, bool]) -> list
     return [shortcut]
 
 
-def _binary(graph: FloatGraph, name: str) -> bool:
-    """Whether a node sends only 0 and 1."""
-    node = graph.by_name[name]
+def _binary(graph: FloatGraph, edge: Edge) -> bool:
+    """Whether an edge delivers only 0 and 1."""
+    node = graph.by_name[edge.source]
     if isinstance(node, Input):
         return node.format == SPIKE
     if isinstance(node, Join) and node.op != "add":
         ports = ("shortcut",) if node.op == "iand" else ("branch", "shortcut")
-        return all(_binary(graph, graph.sources(node.name, port)[0]) for port in ports)
-    return isinstance(node, FloatLIF)
+        return all(_binary(graph, e) for port in ports for e in graph.incoming(node.name, port))
+    return isinstance(node, FloatNeuron) and not graph.carries_membrane(edge)
 
 
-def sent_fracs(graph: FloatGraph, frac: Mapping[str, int]) -> dict[str, int]:
-    """The fraction of what each node sends, given the synapses' weight fractions (or 0)."""
-    result: dict[str, int] = {}
+@dataclass(frozen=True)
+class Fracs:
+    """Fraction bits of what each node sends, and of each neuron's membrane."""
+
+    sent: Mapping[str, int]
+    membrane: Mapping[str, int]
+
+    def of(self, graph: FloatGraph, edge: Edge) -> int:
+        """Fraction bits of what an edge delivers."""
+        return (self.membrane if graph.carries_membrane(edge) else self.sent)[edge.source]
+
+
+def fracs_of(
+    graph: FloatGraph, frac: Mapping[str, int], guard: Callable[[FloatNeuron], int] = lambda _: 0
+) -> Fracs:
+    """Fraction bits throughout ``graph``, given those of weights and gains (or 0), and ``guard``,
+    by which a neuron's state is finer than its current.
+    """
+    sent: dict[str, int] = {n.name: 0 for n in graph.nodes if isinstance(n, FloatNeuron)}
+    membrane = {
+        n.name: n.template.membrane.frac
+        for n in graph.nodes
+        if isinstance(n, FloatNeuron) and isinstance(n.template, LSTM)
+    }
+    result = Fracs(sent, membrane)
+
+    def arriving(node: FloatNode) -> list[int]:
+        edges = [edge for port in node.ports for edge in graph.incoming(node.name, port)]
+        for edge in edges:
+            if edge.source not in sent or (
+                graph.carries_membrane(edge) and edge.source not in membrane
+            ):
+                raise GraphError(
+                    f"node '{node.name}': reads the membrane of '{edge.source}' one step late, "
+                    "which only an LSTM can close into a loop"
+                )
+        return [result.of(graph, edge) for edge in edges]
+
+    # Delayed edges carry spikes, or the membranes of LSTMs, whose fractions are known already.
     for node in graph.nodes:
-        name = node.name
+        incoming = arriving(node)
         if isinstance(node, Input):
-            result[name] = node.format.frac
-        elif isinstance(node, FloatDense):
-            result[name] = frac.get(name, 0) + result[graph.sources(name)[0]]
+            sent[node.name] = node.format.frac
+        elif isinstance(node, FloatNeuron):
+            membrane.setdefault(node.name, max(incoming) + guard(node))
+        elif isinstance(node, FloatDense | FloatAffine):
+            sent[node.name] = frac.get(node.name, 0) + incoming[0]
         elif isinstance(node, Join):
-            branch, shortcut = (
-                result[graph.sources(name, port)[0]] for port in ("branch", "shortcut")
-            )
-            result[name] = {
+            branch, shortcut = incoming
+            sent[node.name] = {
                 "add": max(branch, shortcut),
                 "and": branch + shortcut,
                 "iand": shortcut,
                 "or": 0,
             }[node.op]
         else:
-            result[name] = 0
+            sent[node.name] = incoming[0]
     return result
 
 
 def weight_error(weight: FloatArray, grid: float, limit: int, moment: FloatArray) -> float:
     """Mean squared error of the synapse's output when its weights lie on ``grid``.
 
-    ``moment`` is the input's second moment ``E[x xᵀ]``, ``[inputs, inputs]``.
+    ``moment`` is the input's second moment ``E[x xᵀ]``, ``[inputs, inputs]``, or its diagonal
+    ``[n]`` for gains ``[T, n]``.
     """
     error = weight - grid * weight_codes(weight, grid, limit)
+    if moment.ndim == 1:
+        return float((error**2 * moment).mean(axis=0).sum())
     return float(((error @ moment) * error).sum())
 
 
@@ -163,37 +217,76 @@ def search_scales(
 ) -> Scales:
     """The scales that minimise the error of each group's current.
 
-    ``bits`` and ``moments`` (see :func:`weight_error`) are by synapse. A synapse alone in its
-    group may take any scale; of several, each tries every power of two for each common scale.
+    ``bits`` and ``moments`` (see :func:`weight_error`; of a gain the diagonal alone) are by node.
+    A synapse alone in its group may take any scale; of several, each tries every power of two for
+    each common scale.
     """
     groups = current_groups(graph)
-    members: dict[str, list[FloatDense]] = {}
+    members: dict[str, list[FloatDense | FloatAffine]] = {}
+    # A gain counts in units of what it multiplies, so that group's scale must be known before.
     for node in graph.nodes:
-        if isinstance(node, FloatDense):
+        if isinstance(node, FloatDense | FloatAffine):
             members.setdefault(groups[node.name], []).append(node)
     scale = dict.fromkeys(groups.values(), 1.0)
     frac: dict[str, int] = {}
-    input_frac = sent_fracs(graph, {})
-    for group, synapses in members.items():
+    rough = fracs_of(graph, {})
+
+    def unit_of(node: FloatDense | FloatAffine) -> float:
+        (edge,) = graph.incoming(node.name, "input")
+        source = graph.by_name[edge.source]
+        return 1.0 if isinstance(source, Input | FloatNeuron) else scale[groups[edge.source]]
+
+    for group in _in_order(graph, groups, members):
+        synapses = members[group]
         steps = 1 if group == _UNIT else 32
-        best = math.inf
+        best, chosen = math.inf, {}
         for mantissa in 2.0 ** (-np.arange(steps) / steps):
             total, exponents = 0.0, {}
             for synapse in synapses:
+                weights, unit = _weights(synapse), unit_of(synapse)
                 error, exponents[synapse.name] = _best_exponent(
-                    synapse.weight, mantissa, bits[synapse.name], moments[synapse.name]
+                    weights * unit, mantissa, bits[synapse.name], moments[synapse.name] / unit**2
                 )
                 total += error
             if total < best:
                 best, scale[group] = total, float(mantissa)
-                frac |= exponents
+                chosen = exponents
+        frac |= chosen
         if group != _UNIT:
             # Count from the coarsest accumulator, so that the group's numbers are small.
-            lowest = min(frac[s.name] + input_frac[graph.sources(s.name)[0]] for s in synapses)
+            lowest = min(
+                frac[s.name] + rough.of(graph, graph.incoming(s.name, "input")[0]) for s in synapses
+            )
             for synapse in synapses:
                 frac[synapse.name] -= lowest
             scale[group] *= 2.0**-lowest
     return Scales(groups, scale, frac)
+
+
+def _in_order(
+    graph: FloatGraph, groups: Mapping[str, str], members: Mapping[str, Sequence[object]]
+) -> list[str]:
+    """The groups, each after those whose currents its gains multiply."""
+    order: list[str] = []
+
+    def visit(group: str) -> None:
+        if group in order:
+            return
+        for node in members[group]:
+            if isinstance(node, FloatAffine):
+                source = graph.sources(node.name)[0]
+                if not isinstance(graph.by_name[source], Input | FloatNeuron):
+                    visit(groups[source])
+        order.append(group)
+
+    for group in members:
+        visit(group)
+    return order
+
+
+def _weights(node: FloatDense | FloatAffine) -> FloatArray:
+    """A synapse's weights; a gain's as one row a timestep, ``[T, n]``."""
+    return node.weight if isinstance(node, FloatDense) else np.atleast_2d(node.gain)
 
 
 def _best_exponent(

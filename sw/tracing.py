@@ -15,7 +15,15 @@ import torch
 from torch import Tensor, fx, nn
 
 from .formats import SPIKE, Format
-from .graph import FloatDense, FloatGraph, FloatLIF, FloatNode, GraphError, run_float
+from .graph import (
+    FloatDense,
+    FloatGraph,
+    FloatNeuron,
+    FloatNode,
+    GraphError,
+    float_lif,
+    run_float,
+)
 from .network import Edge, Input, Join, JoinOp, Readout, ReadoutKind
 from .nn import (
     LIF,
@@ -153,7 +161,7 @@ class _Builder(fx.Interpreter):
             if options != {"dim": 0}:
                 raise self._refuse(n, f"{n.target} over {options}, must be over time (dim 0) only")
             source = self._source(n, n.args[0])
-            spiking = isinstance(self.nodes[source], FloatLIF)
+            spiking = isinstance(self.nodes[source], FloatNeuron)
             self._readout(n, "count" if spiking else "sum_current", source, result)
             if n.target == "mean":
                 self._mean(n)
@@ -294,13 +302,13 @@ def _array(value: Tensor) -> np.ndarray:
     return value.detach().cpu().numpy().astype(np.float64)
 
 
-def _lif(name: str, module: LIF, size: int) -> FloatLIF:
-    return FloatLIF(
+def _lif(name: str, module: LIF, size: int) -> FloatNeuron:
+    learn = {"leak": module.learn_beta, "threshold": module.learn_threshold}
+    return float_lif(
         name,
         size,
         _array(module.effective_beta()),
         _array(module.effective_threshold()),
         module.rule(),
-        module.learn_beta,
-        module.learn_threshold,
+        frozenset(what for what, learnt in learn.items() if learnt),
     )

@@ -48,18 +48,20 @@ class Adaptive(Neuron):
     }
 
     def __post_init__(self) -> None:
-        self.check(self.leak_shift)
+        self.check()
         if self.adaptation.signed or self.adaptation.frac != self.membrane.frac:
             raise NetworkError(
                 f"node '{self.name}': adaptation is {self.adaptation}, must be unsigned with the "
                 f"membrane's {self.membrane.frac} fraction bits"
             )
-        if int(self.threshold.max()) + self.adaptation.max >= self.membrane.max:
-            raise NetworkError(
-                f"node '{self.name}': the fire level reaches "
-                f"{int(self.threshold.max()) + self.adaptation.max}, must stay below the "
-                f"membrane's largest value {self.membrane.max}"
-            )
+
+    def scaled(self, incoming: int, guard: int, width: int, shift: int) -> dict[str, Any]:
+        narrower = Format(width - 2, incoming + guard, signed=False)
+        return super().scaled(incoming, guard, width, shift) | {"adaptation": narrower}
+
+    def limits(self, what: str) -> tuple[int, int]:
+        low, high = super().limits(what)
+        return low, high - self.adaptation.max if what == "threshold" else high
 
     def step(self, ops: Ops, numbers: Mapping[str, Any], state: Any, current: Any) -> Update:
         threshold, adaptation = numbers["threshold"], state["adaptation"]

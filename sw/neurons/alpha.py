@@ -11,6 +11,9 @@ from ..values import NetworkError, check_range
 from .arithmetic import Ops
 from .base import Neuron, NumberKind, Reset, Update
 
+GAIN_SHIFT = 8
+"""n of the gain counted in ``2^-n`` that the quantiser chooses."""
+
 
 @dataclass(frozen=True, eq=False)
 class Alpha(Neuron):
@@ -55,7 +58,7 @@ class Alpha(Neuron):
     }
 
     def __post_init__(self) -> None:
-        self.check(self.leak_shift)
+        self.check()
         if self.synaptic.frac != self.membrane.frac:
             raise NetworkError(
                 f"node '{self.name}': membrane has {self.membrane.frac} fraction bits, "
@@ -69,12 +72,26 @@ class Alpha(Neuron):
             raise NetworkError(
                 f"node '{self.name}': gain_shift is {self.gain_shift}, must be 0 to 16"
             )
-        limit = 1 << max(0, MAX_WIDTH - 1 - self.synaptic.width)
-        check_range(self.name, "gain", self.gain, 0, limit - 1)
+        check_range(self.name, "gain", self.gain, *self.limits("gain"))
 
     @property
     def current_frac(self) -> int:
         return self.synaptic.frac
+
+    def scaled(self, incoming: int, guard: int, width: int, shift: int) -> dict[str, Any]:
+        # The gain makes products that are wider still.
+        return super().scaled(incoming, guard, min(width, 40), shift) | {"gain_shift": GAIN_SHIFT}
+
+    def unit(self, what: str, scale: float) -> float:
+        return 2.0**-self.gain_shift if what == "gain" else super().unit(what, scale)
+
+    def limits(self, what: str) -> tuple[int, int]:
+        if what == "gain":
+            return 0, (1 << min(16, max(0, MAX_WIDTH - 1 - self.synaptic.width))) - 1
+        return super().limits(what)
+
+    def reach(self, current: int) -> int:
+        return max(super().reach(current), int(self.gain.max()) << (self.synaptic.width + 1))
 
     def step(self, ops: Ops, numbers: Mapping[str, Any], state: Any, current: Any) -> Update:
         threshold, late = numbers["threshold"], state["fired"]

@@ -93,11 +93,47 @@ class Neuron:
                 )
         return Values.full(SPIKE, self.size)
 
+    def scaled(self, incoming: int, guard: int, width: int, shift: int) -> dict[str, Any]:
+        """Fields for currents of ``incoming`` fraction bits: formats ``width`` bits wide whose
+        grid is ``guard`` bits finer, and leaks counted in ``2^-shift``.
+        """
+        return {
+            **{field: Format(width, incoming + guard) for field in self.STATES.values()},
+            "leak_shift": shift,
+        }
+
+    def unit(self, what: str, scale: float) -> float:
+        """What one unit of a number is worth, if one of the current's value 1 is ``scale``."""
+        kind = self.NUMBERS[what]
+        if kind == "leak":
+            return 2.0**-self.shift
+        return scale * self.membrane.step
+
+    def limits(self, what: str) -> tuple[int, int]:
+        """The smallest and the largest a number may be."""
+        kind = self.NUMBERS[what]
+        if kind == "leak":
+            return 0, 1 << self.shift
+        # Below max, so that saturation never changes a decision to fire.
+        return (1 if kind == "level" else 0), self.membrane.max - 1
+
+    @property
+    def shift(self) -> int:
+        """n of leaks counted in ``2^-n``."""
+        return getattr(self, "leak_shift", 0)
+
+    def reach(self, current: int) -> int:
+        """What no integer in the step exceeds, for currents up to ``current`` (on their grid)."""
+        largest = max(max(-form.min, form.max + 1) for form in self.states.values())
+        driven = current << max(0, self.membrane.frac - self.current_frac)
+        return max(2 * largest << self.shift, driven + 4 * largest)
+
     # For subclasses
 
-    def check(self, shift: int = 0) -> None:
-        """Check what all neurons have; ``shift``: the leak's, by which products are wider."""
+    def check(self) -> None:
+        """Check what all neurons have."""
         check_name_and_size(self.name, self.size)
+        shift = self.shift
         for state, form in self.states.items():
             if not form.signed and state != "adaptation":
                 raise NetworkError(f"node '{self.name}': {state} is {form}, must be signed")
@@ -120,12 +156,8 @@ class Neuron:
                     f"must be a scalar or [{self.size}]"
                 )
             object.__setattr__(self, field, array)
-            if kind == "leak":
-                check_range(self.name, field, array, 0, 1 << shift)
-            elif kind != "gain":
-                # Below max, so that saturation never changes a decision to fire.
-                low = 1 if kind == "level" else 0
-                check_range(self.name, field, array, low, self.membrane.max - 1)
+            if kind != "gain":
+                check_range(self.name, field, array, *self.limits(field))
 
     def late(self, ops: Ops, kept: Any, driven: Any, fired: Any, threshold: Any) -> Any:
         """The delayed reset: ``kept`` (of the old state) + ``driven`` less what it takes away."""

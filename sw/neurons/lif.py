@@ -44,7 +44,7 @@ class LIF(Neuron):
     NUMBERS: ClassVar[Mapping[str, NumberKind]] = {"leak": "leak", "threshold": "level"}
 
     def __post_init__(self) -> None:
-        self.check(self.leak_shift)
+        self.check()
 
     def step(self, ops: Ops, numbers: Mapping[str, Any], state: Any, current: Any) -> Update:
         threshold, fired = numbers["threshold"], state["fired"]

@@ -94,6 +94,16 @@ class LSTM(Neuron):
     def current_frac(self) -> int:
         return self.gate_frac
 
+    def scaled(self, incoming: int, guard: int, width: int, shift: int) -> dict[str, Any]:
+        del guard, width, shift
+        # Its formats are final: the table says how fine its numbers are.
+        return {"gate_frac": max(incoming, self.table_step)}
+
+    def reach(self, current: int) -> int:
+        cell = -self.cell.min << (self.table_frac + 1)
+        candidate = 1 << (self.table_frac + 1 + self.cell.frac)
+        return max(current, cell + candidate, -4 * self.membrane.min)
+
     def step(self, ops: Ops, numbers: Mapping[str, Any], state: Any, current: Any) -> Update:
         threshold, table, frac = numbers["threshold"], self.tanh, self.table_frac
         n = self.size

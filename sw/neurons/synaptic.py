@@ -46,7 +46,7 @@ class Synaptic(Neuron):
     }
 
     def __post_init__(self) -> None:
-        self.check(self.leak_shift)
+        self.check()
         if self.synaptic.frac > self.membrane.frac:
             raise NetworkError(
                 f"node '{self.name}': membrane has {self.membrane.frac} fraction bits, "

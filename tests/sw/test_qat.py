@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 from random_networks import RESETS, random_network, random_samples
 from reslif.sw import golden
 from reslif.sw.formats import Format
-from reslif.sw.graph import FloatDense, FloatGraph, FloatLIF, GraphError
+from reslif.sw.graph import FloatDense, FloatGraph, GraphError, float_lif
 from reslif.sw.network import LIF, Dense, Edge, Input, Network, NetworkError, Readout
-from reslif.sw.nn import LIF as FloatNeuron
+from reslif.sw.nn import LIF as FloatLIF
 from reslif.sw.nn import ResidualSNN
 from reslif.sw.nn.lif_function import NeuronRule, run_lif
 from reslif.sw.nn.surrogate import atan
@@ -180,7 +180,7 @@ def test_scores_are_in_real_units(readout: str, scale: float) -> None:
     nodes = [Input("x", 2), FloatDense("fc", np.array([[0.25, -0.5], [1.5, 1.75]]))]
     edges = [Edge("x", "fc")]
     if readout != "sum_current":
-        nodes.append(FloatLIF("lif", 2, np.array(1.0), np.array(0.75), rule))  # pyright: ignore[reportArgumentType]
+        nodes.append(float_lif("lif", 2, np.array(1.0), np.array(0.75), rule))  # pyright: ignore[reportArgumentType]
         edges.append(Edge("fc", "lif"))
     edges.append(Edge(nodes[-1].name, "out"))
     graph = FloatGraph((*nodes, Readout("out", readout, 2)), tuple(edges))  # pyright: ignore[reportArgumentType]
@@ -289,7 +289,7 @@ def test_what_would_not_be_exact_is_refused() -> None:
         torch.set_float32_matmul_precision("highest")
 
 
-def test_bad_samples_and_recurrence_are_refused() -> None:
+def test_bad_samples_are_refused() -> None:
     network = random_network(0)
     module = QATNetwork.of_network(network)
     size = network.input.size
@@ -300,14 +300,29 @@ def test_bad_samples_and_recurrence_are_refused() -> None:
     ]:
         with pytest.raises(NetworkError, match=message):
             module(samples)
-    lif = network.nodes_of(LIF)[0]
-    recurrent = replace(network, edges=(*network.edges, Edge(lif.name, lif.name, delay=1)))
-    with pytest.raises(GraphError, match="recurrent"):
-        QATNetwork.of_network(recurrent)
+
+
+def test_recurrent_networks_too() -> None:
+    """An edge from every neuron layer to itself, and from the last to the first of its size."""
+    changed = 0
+    for seed in range(12):
+        network, samples = random_network(seed), random_samples(random_network(seed), seed)
+        # Spikes are whole numbers, which a coarser membrane cannot add.
+        lifs = [lif for lif in network.nodes_of(LIF) if lif.membrane.frac >= 0]
+        edges = [Edge(lif.name, lif.name, delay=1) for lif in lifs]
+        edges += [
+            Edge(lifs[-1].name, lif.name, delay=1) for lif in lifs[:-1] if lif.size == lifs[-1].size
+        ]
+        recurrent = replace(network, edges=(*network.edges, *edges))
+        assert not differing(QATNetwork.of_network(recurrent), recurrent, samples)
+        probes = [(lif.name, "spike") for lif in lifs]
+        a, b = golden.run(recurrent, samples, probes), golden.run(network, samples, probes)
+        changed += any((a[p] != b[p]).any() for p in probes)
+    assert changed > 6
 
 
 def test_a_module_uses_the_neurons_surrogate_above_four_bits() -> None:
-    model = nn.Sequential(nn.Linear(12, 5), FloatNeuron(surrogate=atan(3.0)))
+    model = nn.Sequential(nn.Linear(12, 5), FloatLIF(surrogate=atan(3.0)))
 
     class Counted(nn.Module):
         def __init__(self) -> None:

@@ -7,9 +7,16 @@ import pytest
 import torch
 from reslif.sw import golden
 from reslif.sw.formats import Format
-from reslif.sw.graph import FloatDense, FloatGraph, FloatLIF, GraphError, run_float
+from reslif.sw.graph import (
+    FloatDense,
+    FloatGraph,
+    FloatNeuron,
+    GraphError,
+    float_lif,
+    run_float,
+)
 from reslif.sw.network import LIF, Dense, Edge, Input, Join, Readout
-from reslif.sw.nn import LIF as FloatNeuron
+from reslif.sw.nn import LIF as FloatLIF
 from reslif.sw.nn import ResidualSNN, SumCurrent
 from reslif.sw.nn.lif_function import NeuronRule
 from reslif.sw.nn.surrogate import atan
@@ -31,8 +38,8 @@ def dense(name: str, outputs: int, inputs: int, seed: int = 0, scale: float = 1.
     return FloatDense(name, weight, random(seed + 1).normal(0, 0.1, outputs))
 
 
-def lif(name: str, size: int, beta: float = 15 / 16, threshold: float = 0.5) -> FloatLIF:
-    return FloatLIF(name, size, np.array(beta), np.array(threshold), RULE)
+def lif(name: str, size: int, beta: float = 15 / 16, threshold: float = 0.5) -> FloatNeuron:
+    return float_lif(name, size, np.array(beta), np.array(threshold), RULE)
 
 
 def membrane_shortcut() -> FloatGraph:
@@ -83,9 +90,9 @@ def test_integers_are_the_reals_on_their_grids() -> None:
             assert node.bias is not None
             unit = scales.of(node.name) * network.values[node.name].format.step
             assert np.abs(integers.bias * unit - node.bias).max() <= unit / 2
-        if isinstance(node, FloatLIF) and isinstance(integers, LIF):
+        if isinstance(node, FloatNeuron) and isinstance(integers, LIF):
             unit = scales.of(node.name) * integers.membrane.step
-            assert abs(integers.threshold * unit - node.threshold) <= unit / 2
+            assert abs(integers.threshold * unit - node.numbers["threshold"]) <= unit / 2
             assert (integers.leak, integers.leak_shift) == (15, 4)
             (source, *_) = network.operands(integers)["input"]
             assert integers.membrane.frac - source.format.frac == 6
@@ -193,7 +200,7 @@ def test_the_bound_on_a_membrane_is_never_left() -> None:
 )
 def test_the_leak_has_four_bits_where_that_is_exact(beta: float, learn: bool, shift: int) -> None:
     module = nn.Sequential(
-        nn.Linear(8, 8), FloatNeuron(beta, learn_beta=learn), nn.Linear(8, 3), SumCurrent()
+        nn.Linear(8, 8), FloatLIF(beta, learn_beta=learn), nn.Linear(8, 3), SumCurrent()
     )
     network = quantise(module, pixels(6, 16, 8), input_format=PIXELS)
     (node,) = network.nodes_of(LIF)
@@ -232,7 +239,7 @@ def test_bad_settings_are_refused() -> None:
         quantise(membrane_shortcut(), pixels(2, 4, 8), config)
     with pytest.raises(GraphError, match="node 'fc': weight holds NaN"):
         FloatDense("fc", np.array([[np.nan]]))
-    with pytest.raises(GraphError, match="node 'lif': beta must lie within"):
+    with pytest.raises(GraphError, match="node 'lif': leak spans 1"):
         lif("lif", 3, beta=1.5)
 
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 from reslif.sw.formats import Format
-from reslif.sw.graph import FloatDense, FloatGraph, FloatLIF, GraphError, run_float
+from reslif.sw.graph import FloatDense, FloatGraph, FloatNeuron, GraphError, run_float
 from reslif.sw.network import Join, Network, Readout
 from reslif.sw.nn import (
     LIF,
@@ -158,7 +158,7 @@ def test_single_blocks_and_stacks(block: nn.Module) -> None:
 def test_membrane_readouts(readout) -> None:
     module = nn.Sequential(nn.Linear(N, 3), readout(LIF(reset_mechanism="none")))
     graph = from_torch(module, spikes(5, 3, N))
-    assert [type(node) for node in graph.nodes[-2:]] == [FloatLIF, Readout]
+    assert [type(node) for node in graph.nodes[-2:]] == [FloatNeuron, Readout]
 
 
 def test_rates_become_counts_and_an_encoder_becomes_the_input() -> None:
