@@ -151,7 +151,8 @@ class RLeaky(RecurrentNeuron):
 
     Args:
         beta: leak β, scalar or per neuron, used clamped to [0, 1].
-        V: weight of a neuron's own spike, scalar or per neuron; with ``all_to_all=False``.
+        V: weight of a neuron's own spike, scalar or per neuron; with ``all_to_all=False``. Under a
+            delayed reset to zero it changes nothing: the reset drops the very step it acts in.
         all_to_all: feed back through ``recurrent``, a dense layer or a convolution with bias; the
             bias counts in every step, the first included.
         linear_features: number of neurons of a dense feedback.
