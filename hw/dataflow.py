@@ -21,7 +21,7 @@ from .events import EventDecoder, EventEncoder
 from .folding import Plan
 from .inhibition import Inhibition
 from .joins import Join, JoinKind, JoinLayout
-from .lif import lif_array, lif_config
+from .models import neuron_array, neuron_config
 from .readout import Readout as ReadoutUnit
 from .readout import ReadoutKind, result_stream
 from .streams import Fork, current_stream, shape_of, spike_stream
@@ -155,10 +155,10 @@ class _Build:
         sends = ("spike",) * bool(spikes) + ("membrane",) * bool(membranes)
         sends += ("margin",) * bool(spikes and node.inhibition)
         lanes = self.plan.neuron_lanes[node.name]
-        array = lif_array(node, lanes, shape_of(values.format), align, sends)
+        array = neuron_array(node, lanes, shape_of(values.format), align, sends)
         self.module.submodules[node.name] = self.engine.units[node.name] = array
         wiring.connect(self.module, current, array.currents)
-        self.module.d.comb += array.config.eq(lif_config(node))
+        self.module.d.comb += array.config.eq(neuron_config(node))
         self.saturated.append(array.saturated)
         if len(self.network.incoming(node.name, "input")) > 1:
             form = Format(values.format.width + align, node.membrane.frac, values.format.signed)

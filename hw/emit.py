@@ -14,10 +14,11 @@ from amaranth.back import verilog
 
 from ..sw.network import Network
 from ..sw.network_file import write_atomically
+from .affine import Affine
 from .dataflow import Dataflow, Probe
 from .folding import Folding, Plan
 from .joins import Join
-from .neurons import LIFArray
+from .neurons import NeuronArray
 from .readout import Readout
 from .registers import DesignInfo, Registers, register_map
 from .synapse import Synapse
@@ -87,7 +88,12 @@ def _manifest(plan: Plan, engine: Dataflow, name: str, text: str) -> dict[str, A
         },
         "layers": [_layer(plan, engine, node.name) for node in network.order],
         "buffers": [
-            {"edge": f"{edge.source} -> {edge.target}.{edge.port}", "beats": depth}
+            {
+                "edge": f"{edge.source} -> {edge.target}.{edge.port}",
+                "quantity": edge.quantity,
+                "delay": edge.delay,
+                "beats": depth,
+            }
             for edge in network.edges
             if (depth := plan.buffer_depth(edge))
         ],
@@ -113,7 +119,7 @@ def _layer(plan: Plan, engine: Dataflow, name: str) -> dict[str, Any]:
             "cycles_per_event": unit.layout.words,
             "cycles_per_step_end": unit.cycles_per_step(1) - unit.layout.words,
         }
-    if isinstance(unit, Synapse | LIFArray | Join | Readout):
+    if isinstance(unit, Synapse | Affine | NeuronArray | Join | Readout):
         entry["latency"] = unit.latency
     return entry
 
@@ -127,5 +133,6 @@ def _probe(probe: Probe, top: str) -> dict[str, Any]:
         "data": probe.data,
         "lanes": probe.lanes,
         "words": probe.words,
+        "ahead": probe.ahead,
         "format": str(probe.format),
     }

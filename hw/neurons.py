@@ -1,288 +1,266 @@
-"""Leaky integrate-and-fire neurons: a pipeline that updates ``lanes`` neurons a cycle.
+"""Neurons: a pipeline that updates ``lanes`` of them a cycle, whatever their model.
 
-The exact step is in ``docs/arithmetic.md``. Membranes live in block RAM. On a sample's first
+A model (``hw/lif.py`` and its neighbours) says what a neuron stores and how its datapath computes
+the exact step of ``docs/steps.md``; all else is here. States live in block RAM. On a sample's first
 timestep a word that is never written, and holds zeros, is read in place of the stored state, so
 nothing has to be cleared, and a reset in mid-sample is safe.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from functools import cached_property
+from types import SimpleNamespace
+from typing import Any, ClassVar
 
-from amaranth.hdl import Cat, Module, Mux, Shape, Signal, signed, unsigned
+from amaranth.hdl import Cat, Module, Mux, Shape, ShapeLike, Signal, Value, signed, unsigned
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
+from ..sw.network import Neuron
+from .lanes import NeuronConfig, Pipe
 from .memories import memory
 from .popcount import popcount
-from .streams import current_stream, index_shape, packed, words_of
+from .streams import current_stream, index_shape, packed, shape_of, words_of
 
 
-@dataclass(frozen=True)
-class LIFLayout:
-    """The widths of an array of LIF neurons.
+@dataclass
+class Arrival:
+    """What reaches the first stage of the update, in which a word's state is read.
 
-    ``size`` neurons, ``lanes`` a beat; ``current`` is the shape of what arrives, ``align`` the
-    left shift that brings it to the membrane's grid; ``membrane`` bits of stored state;
-    ``leak_shift`` is n of ``(k·u) >> n``. ``sends`` names what others read of a neuron: its
-    ``spike``, its stored ``membrane``, its ``margin`` above the threshold.
+    ``valid`` in that cycle; ``end_of_step`` and ``end_of_sample`` belong to it. ``currents`` are
+    each lane's, one stage later. ``busy`` while a beat is on its way.
     """
 
-    size: int
-    lanes: int
-    current: Shape
-    align: int
-    membrane: int
-    leak_shift: int
-    sends: tuple[str, ...] = ("spike",)
+    valid: Value
+    end_of_step: Value
+    end_of_sample: Value
+    currents: Sequence[Any]
+    busy: Value | int = 0
+
+
+@dataclass
+class LaneUpdate:
+    """The outcome of one neuron's update, in the last stage.
+
+    ``states``: each state variable after the step; ``results``: what may be sent; ``clipped``: a
+    bit for each saturation.
+    """
+
+    states: Mapping[str, Value]
+    fired: Value
+    results: Mapping[str, Value]
+    clipped: Sequence[Value]
+
+
+class NeuronModel:
+    """What sets one kind of neuron apart in hardware.
+
+    ``current`` is the shape of the currents that arrive, ``align`` the left shift that brings them
+    to the grid on which ``node`` adds them up.
+    """
+
+    latency: ClassVar[int]
+    """Cycles from a neuron's (last) current to what it sends."""
+    clips: ClassVar[int] = 1
+    """Saturations in a neuron's step."""
+    unstored: ClassVar[tuple[str, ...]] = ()
+    """States that the next step does not depend on."""
+    inputs: ClassVar[int] = 1
+    """Beats of currents that a word of neurons takes a step."""
+    ahead: ClassVar[int] = 0
+    """Stages that a beat passes before its word's state is read."""
+
+    def __init__(self, node: Neuron, current: Shape, align: int) -> None:
+        self.node = node
+        self.current = current
+        self.align = align
+        self.states: dict[str, Shape] = {n: shape_of(form) for n, form in node.states.items()}
 
     @property
-    def words(self) -> int:
-        return words_of(self.size, self.lanes)
+    def stages(self) -> int:
+        """Stages of the update, in the last of which states are written back."""
+        return self.latency - self.ahead - 1
+
+    @cached_property
+    def config(self) -> NeuronConfig:
+        return NeuronConfig(self.states)
 
     @property
-    def state(self) -> data.StructLayout:
-        """One neuron's stored state: membrane, and whether it fired in the last step."""
-        return data.StructLayout({"membrane": signed(self.membrane), "fired": 1})
+    def stored(self) -> data.StructLayout:
+        """What the memory holds of a neuron: its states, and whether it fired in the last step."""
+        states = {name: shape for name, shape in self.states.items() if name not in self.unstored}
+        return data.StructLayout(states | {"fired": Shape(1)})
 
     @property
-    def spike(self) -> data.StructLayout:
-        """What one neuron sends."""
-        shapes = {
-            "spike": unsigned(1),
-            "membrane": signed(self.membrane),
-            "margin": signed(self.membrane + 1),
-        }
-        return data.StructLayout({name: shapes[name] for name in self.sends})
-
-    @property
-    def neuron(self) -> data.StructLayout:
-        """One neuron's parameters: k as a difference ``leak_plus - leak_minus``, θ, fire level."""
+    def parameters(self) -> data.StructLayout:
+        """One neuron's numbers, none of which is negative."""
+        widest = {name: int(array.max()) for name, array in self.node.numbers.items()}
         return data.StructLayout(
-            {
-                "leak_plus": unsigned(self.leak_shift + 1),
-                "leak_minus": unsigned(self.leak_shift + 1),
-                "threshold": unsigned(self.membrane - 1),
-                "fires_from": unsigned(self.membrane - 1),
-            }
+            {name: unsigned(max(1, number.bit_length())) for name, number in widest.items()}
         )
 
+    @property
+    def results(self) -> dict[str, ShapeLike]:
+        """What a neuron can send: its ``spike``, its stored ``membrane``, its ``margin`` above
+        the fire level.
+        """
+        width = self.states["membrane"].width
+        return {"spike": unsigned(1), "membrane": signed(width), "margin": signed(width + 1)}
 
-class LIFConfig(data.StructLayout):
-    """Run-time configuration of a LIF array, constant in a dataflow design.
+    def arrive(self, m: Module, move: Signal, accept: Signal, beat: Any) -> Arrival:
+        """From the ``beat`` that is taken while ``accept`` to the first stage of the update."""
+        currents = Signal.like(beat.values, name="current1", reset_less=True)
+        with m.If(move):
+            m.d.sync += currents.eq(beat.values)
+        lanes = [currents[lane] for lane in range(len(beat.values))]
+        return Arrival(accept, beat.end_of_step, beat.end_of_sample, lanes)
 
-    ``low`` and ``high`` bound the membrane. Of the flags, ``late_subtract``, ``late_zero_leak``
-    and ``late_zero_all`` reset in the step after a spike (the second keeps that step's current),
-    ``now_subtract`` and ``now_zero`` in the same step.
-    """
-
-    FLAGS = ("late_subtract", "late_zero_leak", "late_zero_all", "now_subtract", "now_zero")
-
-    def __init__(self, membrane: int) -> None:
-        super().__init__(
-            {"low": signed(membrane), "high": signed(membrane)} | dict.fromkeys(self.FLAGS, 1)
-        )
+    def update(self, pipe: Pipe, config: Any, state: Any, numbers: Any, current: Any) -> LaneUpdate:
+        """The datapath of one lane: all that it reads is valid in the first stage."""
+        raise NotImplementedError
 
 
-class LIFArray(wiring.Component):
-    """``layout.size`` LIF neurons, ``layout.lanes`` updated a cycle.
+class NeuronArray(wiring.Component):
+    """The neurons of ``model.node``, ``lanes`` updated a cycle.
 
     Parameters
     ----------
-    layout: widths and sizes.
-    parameters: per neuron, or one for all; entries as of ``layout.neuron``.
+    model: what kind of neurons they are.
+    sends: what others read of a neuron, of ``model.results``.
 
     Members
     -------
     config: reset mode and saturation bounds.
     currents: each timestep's input currents.
-    spikes: of each timestep, what ``layout.sends`` names.
-    saturated: how many membranes were clipped, a count per cycle.
+    spikes: of each timestep, what ``sends`` names.
+    saturated: how many values were clipped, a count per cycle.
     """
 
-    latency = 4
-
-    def __init__(self, layout: LIFLayout, parameters: Sequence[dict[str, int]]) -> None:
-        self.layout = layout
-        self.parameters = tuple(parameters)
+    def __init__(self, model: NeuronModel, lanes: int, sends: tuple[str, ...] = ("spike",)) -> None:
+        self.model = model
+        self.lanes = lanes
+        self.sends = sends
+        self.words = words_of(model.node.size, lanes)
+        spike = data.StructLayout({name: model.results[name] for name in sends})
         super().__init__(
             {
-                "config": In(LIFConfig(layout.membrane)),
-                "currents": In(current_stream(layout.lanes, layout.current)),
-                "spikes": Out(current_stream(layout.lanes, layout.spike)),
-                "saturated": Out(range(layout.lanes + 1)),
+                "config": In(model.config),
+                "currents": In(current_stream(lanes, model.current)),
+                "spikes": Out(current_stream(lanes, spike)),
+                "saturated": Out(range(lanes * model.clips + 1)),
             }
         )
 
+    @property
+    def latency(self) -> int:
+        """Cycles from a neuron's (last) current to what it sends."""
+        return self.model.latency
+
     def elaborate(self, platform: object) -> Module:
         m = Module()
-        layout, config, lanes = self.layout, self.config, self.layout.lanes
+        model, lanes, words, stages = self.model, self.lanes, self.words, self.model.stages
 
         # The whole pipeline moves, or nothing does.
         move = Signal()
-        valids = Signal(self.latency - 1)
+        valids = Signal(stages)
         m.d.comb += move.eq(~self.spikes.valid | self.spikes.ready)
 
-        # Stage 0: a beat arrives, its neurons' state is read.
-        word, starting, fresh = Signal(index_shape(layout.words)), Signal(init=1), Signal(init=1)
-        accept = Signal()
+        # A beat arrives.
+        accept, starting = Signal(), Signal(init=1)
         beat = self.currents.payload
+        arrival = model.arrive(m, move, accept, beat)
         # A word must have been written back before it is read again: with few words, wait.
-        clear = ~valids.any() | ~starting if layout.words < self.latency else 1
+        waits = words * model.inputs <= stages
+        clear = ~(valids.any() | arrival.busy) | ~starting if waits else 1
         m.d.comb += [
             self.currents.ready.eq(move & clear),
             accept.eq(self.currents.valid & self.currents.ready),
         ]
         with m.If(accept):
-            m.d.sync += [
-                word.eq(Mux(beat.end_of_step, 0, word + 1)),
-                starting.eq(beat.end_of_step),
-            ]
-            with m.If(beat.end_of_step):
-                m.d.sync += fresh.eq(beat.end_of_sample)
+            m.d.sync += starting.eq(beat.end_of_step)
 
-        row = data.ArrayLayout(layout.state, lanes)
+        # Stage 0: its neurons' state is read.
+        word, fresh, enter = Signal(index_shape(words)), Signal(init=1), Signal()
+        m.d.comb += enter.eq(arrival.valid & move)
+        with m.If(enter):
+            m.d.sync += word.eq(Mux(arrival.end_of_step, 0, word + 1))
+            with m.If(arrival.end_of_step):
+                m.d.sync += fresh.eq(arrival.end_of_sample)
+        row = data.ArrayLayout(model.stored, lanes)
         states = m.submodules.states = memory(row, 2 << len(word), block=True)
         write, read = states.write_port(), states.read_port()
-        m.d.comb += [read.en.eq(accept), read.addr.eq(Cat(word, ~fresh))]
-        per_neuron = self.per_neuron(m, accept, word)
+        m.d.comb += [read.en.eq(enter), read.addr.eq(Cat(word, ~fresh))]
+        numbers = self.numbers(m, enter, word)
 
-        # Stage 1: leak. Stage 2: add. Stage 3: saturate, fire, reset, write back.
-        ends1, ends2, ends3 = (Signal(2, name=f"ends{i}", reset_less=True) for i in (1, 2, 3))
-        word1, word2, word3 = (Signal.like(word, name=f"word{i}") for i in (1, 2, 3))
-        current1 = Signal.like(beat.values, reset_less=True)
+        # The stages of the update, in the last of which the state is written back.
+        ends = [Cat(arrival.end_of_step, arrival.end_of_sample)]
+        at: list[Value] = [word]
+        for stage in range(1, stages + 1):
+            ends.append(Signal(2, name=f"ends{stage}", reset_less=True))
+            at.append(Signal.like(word, name=f"word{stage}"))
         with m.If(move):
             m.d.sync += [
-                valids.eq(Cat(accept, valids)),
+                valids.eq(Cat(enter, valids)),
                 self.spikes.valid.eq(valids[-1]),
-                Cat(ends1, ends2, ends3).eq(
-                    Cat(beat.end_of_step, beat.end_of_sample, ends1, ends2)
+                Cat(*ends[1:]).eq(Cat(*ends)),
+                Cat(self.spikes.payload.end_of_step, self.spikes.payload.end_of_sample).eq(
+                    ends[-1]
                 ),
-                Cat(self.spikes.payload.end_of_step, self.spikes.payload.end_of_sample).eq(ends3),
-                Cat(word1, word2, word3).eq(Cat(word, word1, word2)),
-                current1.eq(beat.values),
+                Cat(*at[1:]).eq(Cat(*at)),
             ]
-        m.d.comb += [write.addr.eq(Cat(word3, 1)), write.en.eq(move & valids[-1])]
-        clipped = []
+        m.d.comb += [write.addr.eq(Cat(at[-1], 1)), write.en.eq(move & valids[-1])]
+        updates = []
         for lane in range(lanes):
-            update = _Lane(layout, config, lane)
-            state = update.stages(m, move, read.data[lane], current1[lane], per_neuron[lane])
-            m.d.comb += write.data[lane].eq(state)
+            pipe = Pipe(m, move, lane)
+            current = arrival.currents[lane]
+            update = model.update(pipe, self.config, read.data[lane], numbers[lane], current)
+            m.d.comb += write.data[lane].fired.eq(update.fired)
+            m.d.comb += [
+                write.data[lane][name].eq(value)
+                for name, value in update.states.items()
+                if name not in model.unstored
+            ]
             with m.If(move):
                 m.d.sync += [
                     self.spikes.payload.values[lane][name].eq(update.results[name])
-                    for name in layout.sends
+                    for name in self.sends
                 ]
-            clipped.append(update.clipped)
-        m.d.sync += self.saturated.eq(Mux(move & valids[-1], popcount(clipped), 0))
+            updates.append(update)
+        clipped = [bit for update in updates for bit in update.clipped]
+        m.d.sync += self.saturated.eq(Mux(write.en, popcount(clipped), 0))
 
         # For the simulation only.
-        probe_valid = Signal(name="probe_membrane_valid")
-        probe_data = Signal(lanes * layout.membrane, name="probe_membrane_data")
-        m.d.comb += [
-            probe_valid.eq(write.en),
-            probe_data.eq(Cat(state.membrane for state in write.data)),
-        ]
+        for name, shape in model.states.items():
+            probe_valid = Signal(name=f"probe_{name}_valid")
+            probe_data = Signal(lanes * shape.width, name=f"probe_{name}_data")
+            m.d.comb += [
+                probe_valid.eq(write.en),
+                probe_data.eq(Cat(update.states[name] for update in updates)),
+            ]
         return m
 
-    def per_neuron(self, m: Module, accept: Signal, word: Signal) -> list[Any]:
-        """Each lane's parameters, valid in stage 1: constants, or rows of a memory."""
-        layout, shape = self.layout, self.layout.neuron
-        if len(self.parameters) == 1:
-            return [data.Const(shape, _pack(shape, self.parameters[0]))] * layout.lanes
-        entries = [_pack(shape, entry) for entry in self.parameters]
-        entries += [entries[-1]] * (layout.words * layout.lanes - len(entries))
-        width = shape.size
+    def numbers(self, m: Module, enter: Signal, word: Signal) -> list[Any]:
+        """Each lane's numbers, valid in stage 1: plain integers if all neurons share them."""
+        node, shape, lanes = self.model.node, self.model.parameters, self.lanes
+        if not any(array.ndim for array in node.numbers.values()):
+            shared = {name: int(array) for name, array in node.numbers.items()}
+            return [SimpleNamespace(**shared)] * lanes
+        # Surplus lanes get the last neuron's.
+        neurons = [min(i, node.size - 1) for i in range(self.words * lanes)]
+        entries = [0] * len(neurons)
+        for name, array in node.numbers.items():
+            for i, neuron in enumerate(neurons):
+                number = int(array[neuron] if array.ndim else array)
+                entries[i] |= number << shape[name].offset
         rows = [
-            packed(entries[first : first + layout.lanes], width)
-            for first in range(0, len(entries), layout.lanes)
+            packed(entries[first : first + lanes], shape.size)
+            for first in range(0, len(entries), lanes)
         ]
-        table = m.submodules.parameters = memory(
-            unsigned(width * layout.lanes), len(rows), rows, block=True
-        )
+        width = shape.size * lanes
+        table = m.submodules.parameters = memory(unsigned(width), len(rows), rows, block=True)
         read = table.read_port()
-        m.d.comb += [read.addr.eq(word), read.en.eq(accept)]
-        return [
-            data.View(shape, read.data[lane * width : (lane + 1) * width])
-            for lane in range(layout.lanes)
-        ]
-
-
-class _Lane:
-    """The datapath of one lane."""
-
-    def __init__(self, layout: LIFLayout, config: Any, lane: int) -> None:
-        self.layout = layout
-        self.config = config
-        self.lane = lane
-
-    def stages(self, m: Module, move: Signal, state: Any, current: Any, neuron: Any) -> Any:
-        """Build the stages; return the state to write back."""
-        layout, config = self.layout, self.config
-
-        def register(shape: Shape, what: str) -> Signal:
-            return Signal(shape, name=f"{what}_{self.lane}", reset_less=True)
-
-        # Stage 1: L = (k·u) >> n; beside it the current, less what a late reset takes away.
-        u, fired = state.membrane, state.fired
-        product = u * neuron.leak_plus - u * neuron.leak_minus
-        keep = ~(fired & (config.late_zero_leak | config.late_zero_all))
-        leaked = register(signed(layout.membrane), "leaked")
-        taken = Mux(fired & config.late_subtract, neuron.threshold, 0)
-        aligned = layout.current.width + layout.align + (not layout.current.signed)
-        arriving = register(signed(max(layout.membrane, aligned) + 1), "arriving")
-        threshold = register(unsigned(layout.membrane - 1), "threshold")
-        fires_from = register(unsigned(layout.membrane - 1), "fires_from")
-        with m.If(move):
-            m.d.sync += [
-                leaked.eq(Mux(keep, product >> layout.leak_shift, 0)),
-                arriving.eq(
-                    (Mux(fired & config.late_zero_all, 0, current) << layout.align) - taken
-                ),
-                threshold.eq(neuron.threshold),
-                fires_from.eq(neuron.fires_from),
-            ]
-
-        # Stage 2: the current joins.
-        value = register(signed(max(layout.membrane, aligned) + 2), "value")
-        threshold2 = register(unsigned(layout.membrane - 1), "threshold2")
-        fires_from2 = register(unsigned(layout.membrane - 1), "fires_from2")
-        with m.If(move):
-            m.d.sync += [
-                value.eq(leaked + arriving),
-                threshold2.eq(threshold),
-                fires_from2.eq(fires_from),
-            ]
-
-        # Stage 3: saturation cannot change whether v reaches the fire level, which lies in range.
-        over, under = value > config.high, value < config.low
-        bounded, fire = Signal(signed(layout.membrane)), Signal()
-        self.clipped = over | under
-        stored = Signal(layout.state)
-        m.d.comb += [
-            bounded.eq(Mux(over, config.high, Mux(under, config.low, value))),
-            fire.eq(value >= fires_from2),
-            stored.fired.eq(fire),
-            stored.membrane.eq(
-                Mux(
-                    fire & config.now_zero,
-                    0,
-                    Mux(fire & config.now_subtract, bounded - threshold2, bounded),
-                )
-            ),
-        ]
-        self.results = {
-            "spike": fire,
-            "membrane": stored.membrane,
-            "margin": bounded - threshold2,
-        }
-        return stored
-
-
-def _pack(shape: data.StructLayout, entry: dict[str, int]) -> int:
-    total = 0
-    for name, value in entry.items():
-        total |= value << shape[name].offset
-    return total
+        m.d.comb += [read.addr.eq(word), read.en.eq(enter)]
+        row = data.View(data.ArrayLayout(shape, lanes), read.data)
+        return [row[lane] for lane in range(lanes)]

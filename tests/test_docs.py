@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from reslif.hw.buffers import StepBuffer
 from reslif.hw.joins import Join
-from reslif.hw.neurons import LIFArray
+from reslif.hw.models import MODELS
 from reslif.hw.readout import Readout
 from reslif.hw.registers import register_table
 from reslif.sim.verilator import WAIVERS
@@ -63,7 +63,7 @@ def test_register_table_is_the_generated_one() -> None:
     assert found[1] == register_table()
 
 
-@pytest.mark.parametrize("component", [LIFArray, Join, StepBuffer, Readout])
+@pytest.mark.parametrize("component", [*MODELS.values(), Join, StepBuffer, Readout])
 def test_latencies_are_those_of_the_components(component: type) -> None:
     (row,) = [row for row in rows(page("hardware")) if row[0] == f"`{component.__name__}`"]
     assert row[-1] == str(component.latency)  # pyright: ignore[reportAttributeAccessIssue]

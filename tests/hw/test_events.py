@@ -1,9 +1,9 @@
 import numpy as np
 import pytest
 from amaranth.hdl import signed, unsigned
+from amaranth.lib import data
 from reslif.hw.events import EventDecoder, EventEncoder
 from reslif.hw.inhibition import Inhibition
-from reslif.hw.neurons import LIFLayout
 from streams_sim import beats_of, events_of, run, values_of
 
 SIZES = [(1, 1), (5, 1), (8, 4), (9, 4), (10, 3), (6, 8)]
@@ -68,7 +68,7 @@ def test_decoder_inverts_encoding(size, lanes, stall):
 @pytest.mark.parametrize(("size", "lanes"), SIZES)
 def test_inhibition(size, lanes):
     """Only the arg-max neuron's spike passes; ties go to the lowest index."""
-    layout = LIFLayout(size, lanes, signed(4), 0, 5, 4, ("spike", "margin"))
+    spike = data.StructLayout({"spike": 1, "margin": signed(6)})
     rng = np.random.default_rng(6)
     margins = rng.integers(-3, 3, (20, 2, size))
     spikes = (margins > 0).astype(int)
@@ -76,7 +76,7 @@ def test_inhibition(size, lanes):
     for beat in beats:
         beat["values"] = [{"spike": int(v > 0), "margin": int(v)} for v in beat["values"]]
     got = run(
-        Inhibition(size, lanes, layout.spike),
+        Inhibition(size, lanes, spike),
         {"input": beats},
         "output",
         len(beats),

@@ -5,8 +5,9 @@ import pytest
 from amaranth.hdl import Module
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
-from reslif.hw.lif import lif_array, lif_config, signed_digits
-from reslif.hw.neurons import LIFArray
+from reslif.hw.lanes import signed_digits
+from reslif.hw.lif import LIFModel
+from reslif.hw.models import neuron_array, neuron_config
 from reslif.hw.streams import current_stream, shape_of, words_of
 from reslif.sw.formats import Format
 from reslif.sw.golden import lif_step
@@ -32,18 +33,18 @@ class Array(wiring.Component):
         align = node.membrane.frac - CURRENT.frac
         self.node = node
         sends = ("spike", "membrane", "margin")
-        self.array = lif_array(node, lanes, shape_of(CURRENT), align, sends)
+        self.array = neuron_array(node, lanes, shape_of(CURRENT), align, sends)
         super().__init__(
             {
                 "currents": In(current_stream(lanes, shape_of(CURRENT))),
-                "spikes": Out(current_stream(lanes, self.array.layout.spike)),
+                "spikes": Out(current_stream(lanes, self.array.spikes.payload.values[0].shape())),
             }
         )
 
     def elaborate(self, platform):
         m = Module()
         m.submodules.array = self.array
-        m.d.comb += self.array.config.eq(lif_config(self.node))
+        m.d.comb += self.array.config.eq(neuron_config(self.node))
         wiring.connect(m, wiring.flipped(self.currents), self.array.currents)
         wiring.connect(m, self.array.spikes, wiring.flipped(self.spikes))
         return m
@@ -120,7 +121,7 @@ def test_latency_and_throughput(lanes):
     _, beats = simulate(node, lanes, currents_for(16))
     cycles = [cycle for cycle, _ in beats]
     # A beat that is offered in cycle 0 is seen `latency` cycles later; then one comes each cycle.
-    assert cycles[0] == LIFArray.latency
+    assert cycles[0] == LIFModel.latency
     assert cycles == list(range(cycles[0], cycles[0] + len(cycles)))
 
 

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from reslif.hw import buffers, dataflow, emit, lif, neurons
+from reslif.hw import buffers, dataflow, emit, lanes, lif, models
 from reslif.hw.folding import Fold, Folding
 from reslif.sim.cosim import MismatchError, cosim
 from reslif.sim.job import Stalls
@@ -84,11 +84,11 @@ def test_one_flipped_weight_bit(tmp_path):
 
 def test_the_leak_rounds_instead_of_flooring(tmp_path, monkeypatch):
     broken = rewritten(
-        neurons._Lane.stages,
-        "product >> layout.leak_shift",
-        "(product + (1 << layout.leak_shift >> 1)) >> layout.leak_shift",
+        lanes.scaled,
+        "(value * plus - value * minus) >> shift",
+        "(value * plus - value * minus + (1 << shift >> 1)) >> shift",
     )
-    monkeypatch.setattr(neurons._Lane, "stages", broken)
+    monkeypatch.setattr(lif, "scaled", broken)
     mismatch = caught(tmp_path)
     assert isinstance(NETWORK.by_name[mismatch.node], LIF)
     assert (mismatch.quantity, mismatch.found - mismatch.expected) == ("membrane", 1)
@@ -96,8 +96,8 @@ def test_the_leak_rounds_instead_of_flooring(tmp_path, monkeypatch):
 
 
 def test_fires_at_the_threshold(tmp_path, monkeypatch):
-    broken = rewritten(lif.lif_array, "threshold + node.strict", "threshold")
-    monkeypatch.setattr(dataflow, "lif_array", broken)
+    broken = rewritten(models.neuron_config, "node.strict", "0")
+    monkeypatch.setattr(dataflow, "neuron_config", broken)
     mismatch = caught(tmp_path)
     assert isinstance(NETWORK.by_name[mismatch.node], LIF)
     assert (mismatch.quantity, mismatch.expected, mismatch.found) == ("spike", 0, 1)
@@ -105,9 +105,11 @@ def test_fires_at_the_threshold(tmp_path, monkeypatch):
 
 def test_resets_at_once_instead_of_a_step_later(tmp_path, monkeypatch):
     broken = rewritten(
-        lif.lif_config, '("subtract", True): "late_subtract"', '("subtract", True): "now_subtract"'
+        models.neuron_config,
+        '("subtract", True): "late_subtract"',
+        '("subtract", True): "now_subtract"',
     )
-    monkeypatch.setattr(dataflow, "lif_config", broken)
+    monkeypatch.setattr(dataflow, "neuron_config", broken)
     mismatch = caught(tmp_path)
     node = NETWORK.by_name[mismatch.node]
     assert isinstance(node, LIF)

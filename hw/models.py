@@ -1,0 +1,44 @@
+"""From a neuron node of the contract to its hardware: every neuron has its line here."""
+
+from __future__ import annotations
+
+from amaranth.hdl import Shape
+from amaranth.lib import data
+
+from ..sw.network import LIF, Neuron
+from .lif import LIFModel
+from .neurons import NeuronArray, NeuronModel
+
+MODELS: dict[type[Neuron], type[NeuronModel]] = {
+    LIF: LIFModel,
+}
+
+
+def neuron_array(
+    node: Neuron, lanes: int, current: Shape, align: int, sends: tuple[str, ...] = ("spike",)
+) -> NeuronArray:
+    """The neurons of ``node``; currents arrive ``align`` bits below ``node.current_frac``."""
+    return NeuronArray(MODELS[type(node)](node, current, align), lanes, sends)
+
+
+def clips(node: Neuron) -> int:
+    """How many values of one of the neurons may be clipped in a timestep."""
+    return MODELS[type(node)].clips
+
+
+def neuron_config(node: Neuron) -> data.Const:
+    """The run-time configuration that makes an array behave as ``node``."""
+    keep_input = getattr(node, "keep_input", False)
+    flag = {
+        ("subtract", True): "late_subtract",
+        ("zero", True): "late_zero_leak" if keep_input else "late_zero_all",
+        ("subtract", False): "now_subtract",
+        ("zero", False): "now_zero",
+    }.get((node.reset, node.reset_delay))
+    rectify = getattr(node, "rectify", False)
+    bounds = {name: {"low": form.min, "high": form.max} for name, form in node.states.items()}
+    if rectify:
+        bounds["membrane"]["low"] = 0
+    flags = {"strict": node.strict, "rectify": rectify} | ({flag: 1} if flag else {})
+    model = MODELS[type(node)](node, Shape(1), 0)
+    return model.config.const(bounds | flags)
