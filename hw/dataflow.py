@@ -5,23 +5,27 @@ Every edge of the network becomes a stream, or building fails: no edge is ever d
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 from amaranth.hdl import Const, Module, Signal, Value
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
 from ..sw.formats import SPIKE, Format
-from ..sw.network import LIF, Dense, Edge, Input, Readout, Values
+from ..sw.network import Affine as AffineNode
+from ..sw.network import Dense, Edge, Input, Neuron, Readout, Values
 from ..sw.network import Join as JoinNode
+from .affine import Affine
 from .buffers import StepBuffer
+from .delay import StepDelay
 from .events import EventDecoder, EventEncoder
 from .folding import Plan
 from .inhibition import Inhibition
 from .joins import Join, JoinKind, JoinLayout
-from .models import neuron_array, neuron_config
+from .models import clips, neuron_array, neuron_config
 from .readout import Readout as ReadoutUnit
 from .readout import ReadoutKind, result_stream
 from .streams import Fork, current_stream, shape_of, spike_stream
@@ -31,7 +35,11 @@ from .weights import WeightMemory
 
 @dataclass(frozen=True)
 class Probe:
-    """Where a node's quantity can be seen: ``probe_*`` signals of one Verilog module."""
+    """Where a node's quantity can be seen: ``probe_*`` signals of one Verilog module.
+
+    ``ahead``: words of a timestep that may come after a sample and belong to the next. A node that
+    is fed by delayed edges alone works on a sample's first step before there is a sample.
+    """
 
     node: str
     quantity: str
@@ -40,6 +48,7 @@ class Probe:
     data: str
     lanes: int
     words: int
+    ahead: int
     format: Format
 
 
@@ -61,9 +70,10 @@ class Dataflow(wiring.Component):
         self.units: dict[str, wiring.Component] = {}
         """The component of each node, by elaboration."""
         node, readout = self.network.input, self.network.readout
-        clippers = [n for n in self.network.nodes if isinstance(n, LIF | JoinNode)]
+        clipped = {n.name: clips(n) for n in self.network.nodes_of(Neuron)}
+        clipped |= {n.name: 1 for n in self.network.nodes_of(JoinNode)}
         # At least 1: a port of no bits breaks tools.
-        most = max(1, sum(self.plan.neuron_lanes[n.name] for n in clippers))
+        most = max(1, sum(plan.neuron_lanes[name] * each for name, each in clipped.items()))
         super().__init__(
             {
                 "events": In(spike_stream(node.size, shape_of(node.format))),
@@ -92,21 +102,26 @@ class _Build:
         self.saturated: list[Value] = []
         self.arriving: dict[Edge, Any] = {}
         """For each edge, the stream that its target reads."""
+        self.delays: dict[Edge, StepDelay] = {}
+        for edge in self.network.edges:
+            if edge.delay:
+                self.delay(edge)
         build: dict[type, Callable[[Any], None]] = {
             Input: self.input,
             Dense: self.dense,
+            AffineNode: self.affine,
             JoinNode: self.join,
-            LIF: self.lif,
+            Neuron: self.neuron,
             Readout: self.readout,
         }
         for node in self.network.order:
-            build[type(node)](node)
+            build[Neuron if isinstance(node, Neuron) else type(node)](node)
         self.module.d.comb += engine.saturated.eq(tree_sum(self.module, self.saturated))
 
     # Nodes
 
     def input(self, node: Input) -> None:
-        self.leave(node.name, self.edges_from(node.name), wiring.flipped(self.engine.events))
+        self.leave(node.name, self.network.leaving(node.name), wiring.flipped(self.engine.events))
 
     def dense(self, node: Dense) -> None:
         (source,) = self.network.operands(node)["input"]
@@ -129,7 +144,24 @@ class _Build:
         wiring.connect(self.module, synapse.rows, memory.port)
         wiring.connect(self.module, self.operand(node.name, "input"), synapse.spikes)
         self.probe(node, "current", synapse.currents, self.network.values[node.name].format)
-        self.leave(node.name, self.edges_from(node.name), synapse.currents)
+        self.leave(node.name, self.network.leaving(node.name), synapse.currents)
+
+    def affine(self, node: AffineNode) -> None:
+        (source,) = self.network.operands(node)["input"]
+        result = self.network.values[node.name].format
+        steps = max(node.steps, default=1), node.size
+        unit = Affine(
+            np.broadcast_to(node.gain, steps).tolist(),
+            np.broadcast_to(0 if node.bias is None else node.bias, steps).tolist(),
+            lanes=self.plan.neuron_lanes[node.name],
+            value=shape_of(source.format),
+            factor=shape_of(node.gain_format),
+            result=shape_of(result),
+        )
+        self.module.submodules[node.name] = self.engine.units[node.name] = unit
+        wiring.connect(self.module, self.operand(node.name, "input"), unit.input)
+        self.probe(node, "value", unit.output, result)
+        self.leave(node.name, self.network.leaving(node.name), unit.output)
 
     def join(self, node: JoinNode) -> None:
         operands = self.network.operands(node)
@@ -144,14 +176,14 @@ class _Build:
             node.format or exact,
         )
         self.probe(node, "value", join.output, join.layout.result)
-        self.leave(node.name, self.edges_from(node.name), join.output)
+        self.leave(node.name, self.network.leaving(node.name), join.output)
 
-    def lif(self, node: LIF) -> None:
+    def neuron(self, node: Neuron) -> None:
         current, values = self.total(node)
-        align = node.membrane.frac - values.format.frac
-        edges = self.edges_from(node.name)
-        membranes = [edge for edge in edges if self.reads_membrane(edge)]
-        spikes = [edge for edge in edges if not self.reads_membrane(edge)]
+        align = node.current_frac - values.format.frac
+        edges = self.network.leaving(node.name)
+        membranes = [edge for edge in edges if self.network.carries_membrane(edge)]
+        spikes = [edge for edge in edges if not self.network.carries_membrane(edge)]
         sends = ("spike",) * bool(spikes) + ("membrane",) * bool(membranes)
         sends += ("margin",) * bool(spikes and node.inhibition)
         lanes = self.plan.neuron_lanes[node.name]
@@ -161,9 +193,10 @@ class _Build:
         self.module.d.comb += array.config.eq(neuron_config(node))
         self.saturated.append(array.saturated)
         if len(self.network.incoming(node.name, "input")) > 1:
-            form = Format(values.format.width + align, node.membrane.frac, values.format.signed)
+            form = Format(values.format.width + align, node.current_frac, values.format.signed)
             self.probe(node, "current", current, form, lambda value: value << align)
-        self.inner_probe(node, "membrane", lanes, node.membrane)
+        for state, form in node.states.items():
+            self.inner_probe(node, state, lanes, form)
 
         branches = self.fork(f"{node.name}-fork", array.spikes, len(membranes) + bool(spikes))
         for edge, branch in zip(membranes, branches, strict=False):
@@ -176,7 +209,7 @@ class _Build:
             self.probe(node, "spike", output, SPIKE)
             self.leave(f"{node.name}-spike", spikes, output)
 
-    def inhibit(self, node: LIF, source: Any) -> Any:
+    def inhibit(self, node: Neuron, source: Any) -> Any:
         unit = Inhibition(
             node.size, self.plan.neuron_lanes[node.name], source.payload.values[0].shape()
         )
@@ -198,21 +231,35 @@ class _Build:
 
     # Edges
 
-    def edges_from(self, name: str) -> list[Edge]:
-        return [edge for edge in self.network.edges if edge.source == name]
-
     def operand(self, name: str, port: str) -> Any:
         (edge,) = self.network.incoming(name, port)
         return self.arriving[edge]
 
-    def reads_membrane(self, edge: Edge) -> bool:
-        target = self.network.by_name[edge.target]
-        return isinstance(target, Readout) and target.reads_membrane
+    def delay(self, edge: Edge) -> None:
+        """The way of a delayed edge, whose target may come before its source."""
+        words = self.plan.words_on(edge)
+        delay = StepDelay(
+            words,
+            self.plan.neuron_lanes[edge.source],
+            shape_of(self.network.carried(edge).format),
+            self.plan.buffer_depth(edge) // words,
+        )
+        name = self.name_of(edge)
+        self.module.submodules[f"{name}-delay"] = self.delays[edge] = delay
+        self.arriving[edge] = self.encode(edge, delay.output)
 
-    def leave(self, name: str, edges: list[Edge], source: Any) -> None:
+    def name_of(self, edge: Edge) -> str:
+        parts = [edge.source, edge.target, edge.port]
+        parts += ["membrane"] * (edge.quantity == "membrane") + ["delayed"] * edge.delay
+        return "-".join(parts)
+
+    def leave(self, name: str, edges: Sequence[Edge], source: Any) -> None:
         """Send ``source`` along ``edges``, each made into what its target reads."""
         for edge, branch in zip(edges, self.fork(f"{name}-fork", source, len(edges)), strict=True):
-            self.arriving[edge] = self.deliver(edge, branch)
+            if edge.delay:
+                wiring.connect(self.module, branch, self.delays[edge].input)
+            else:
+                self.arriving[edge] = self.deliver(edge, branch)
 
     def fork(self, name: str, source: Any, outputs: int) -> list[Any]:
         """``outputs`` copies of ``source``."""
@@ -225,18 +272,24 @@ class _Build:
     def deliver(self, edge: Edge, source: Any) -> Any:
         """``source`` as events for a synapse, as beats for others, buffered as planned."""
         node, target = self.network.by_name[edge.source], self.network.by_name[edge.target]
-        name = f"{edge.source}-{edge.target}-{edge.port}"
-        shape = shape_of(self.network.values[edge.source].format)
+        name = self.name_of(edge)
         if isinstance(node, Input) and not isinstance(target, Dense):
             lanes = self.plan.neuron_lanes[edge.target]
-            source = self.insert(f"{name}-decoder", EventDecoder(node.size, lanes, shape), source)
+            decoder = EventDecoder(node.size, lanes, shape_of(node.format))
+            source = self.insert(f"{name}-decoder", decoder, source)
         if depth := self.plan.buffer_depth(edge):
             buffer = StepBuffer(source.signature, depth)
             source = self.insert(f"{name}-buffer", buffer, source)
-        if not isinstance(node, Input) and isinstance(target, Dense):
-            encoder = EventEncoder(node.size, self.plan.neuron_lanes[edge.source], shape)
-            source = self.insert(f"{name}-encoder", encoder, source)
-        return source
+        return source if isinstance(node, Input) else self.encode(edge, source)
+
+    def encode(self, edge: Edge, source: Any) -> Any:
+        """Beats as events, if a synapse is to read them."""
+        node = self.network.by_name[edge.source]
+        if not isinstance(self.network.by_name[edge.target], Dense):
+            return source
+        shape = shape_of(self.network.carried(edge).format)
+        encoder = EventEncoder(node.size, self.plan.neuron_lanes[edge.source], shape)
+        return self.insert(f"{self.name_of(edge)}-encoder", encoder, source)
 
     def insert(self, name: str, component: Any, source: Any) -> Any:
         self.module.submodules[name] = component
@@ -244,7 +297,7 @@ class _Build:
         return component.output
 
     def select(self, source: Any, field: str) -> Any:
-        """One field of each lane of a LIF array's beats."""
+        """One field of each lane of an array's beats."""
         shape = source.payload.values[0].shape()[field].shape
         lanes = len(source.payload.values)
         result = current_stream(lanes, shape).create(path=(f"selected_{len(self.arriving)}", field))
@@ -260,7 +313,7 @@ class _Build:
         ]
         return result
 
-    def total(self, node: LIF | Readout) -> tuple[Any, Values]:
+    def total(self, node: Neuron | Readout) -> tuple[Any, Values]:
         """The sum of all edges into ``node``, by a tree of joins, and its values."""
         edges = self.network.incoming(node.name, "input")
         terms = [
@@ -270,7 +323,7 @@ class _Build:
         for i in range(len(terms) - 1):
             (first, first_values), (second, second_values) = terms.pop(0), terms.pop(0)
             operands = {"branch": [first_values], "shortcut": [second_values]}
-            values = JoinNode(node.name, "add", node.size).exact(operands)
+            values = JoinNode(node.name, "add", first_values.size).exact(operands)
             join = self.add_join(
                 f"{node.name}-sum{i}",
                 JoinKind.ADD,
@@ -318,6 +371,7 @@ class _Build:
     ) -> None:
         """Show the simulation what leaves a node; no hardware reads these signals."""
         values = source.payload.values
+        inputs = getattr(node, "INPUTS", 1) if quantity == "current" else 1
         name = f"probe_{node.name}_{quantity}"
         valid = Signal(name=f"{name}_valid")
         word = Signal(len(values) * form.width, name=f"{name}_data")
@@ -325,33 +379,19 @@ class _Build:
         for lane, value in enumerate(values):
             part = word[lane * form.width : (lane + 1) * form.width]
             self.module.d.comb += part.eq(field(value))
+        words = inputs * self.plan.words(node.name)
+        ahead = 0 if node.name in self.plan.timed else words
+        signals = f"{name}_valid", f"{name}_data"
         self.engine.probes.append(
-            Probe(
-                node.name,
-                quantity,
-                (),
-                f"{name}_valid",
-                f"{name}_data",
-                len(values),
-                self.plan.words(node.name),
-                form,
-            )
+            Probe(node.name, quantity, (), *signals, len(values), words, ahead, form)
         )
 
     def inner_probe(self, node: Any, quantity: str, lanes: int, form: Format) -> None:
         """Announce a probe that the node's own component shows."""
-        valid, word = (f"probe_{quantity}_{what}" for what in ("valid", "data"))
+        signals = f"probe_{quantity}_valid", f"probe_{quantity}_data"
+        words = self.plan.words(node.name)
         self.engine.probes.append(
-            Probe(
-                node.name,
-                quantity,
-                (node.name,),
-                valid,
-                word,
-                lanes,
-                self.plan.words(node.name),
-                form,
-            )
+            Probe(node.name, quantity, (node.name,), *signals, lanes, words, 0, form)
         )
 
 

@@ -6,6 +6,8 @@ its sample's last shows only in its last beat: a step leaves once all of it has 
 
 from __future__ import annotations
 
+from typing import Any
+
 from amaranth.hdl import Array, Module, Mux, Shape, Signal, Value
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
@@ -46,7 +48,7 @@ class StepDelay(wiring.Component):
         held = Signal(range(self.steps + 1), init=1)
         zeros = Signal(self.steps, init=1)
         begins, ends = Signal(), Signal()
-        tail = self.pointer(m, write, "tail", init=1)
+        tail = self.pointer(m, write, "tail", init=1 % self.steps)
         head = self.pointer(m, read, "head", init=0)
         m.d.comb += [
             self.input.ready.eq(held != self.steps),
@@ -72,7 +74,7 @@ class StepDelay(wiring.Component):
             m.d.sync += self.output.valid.eq(0)
         return m
 
-    def pointer(self, m: Module, port: wiring.PureInterface, name: str, init: int) -> data.View:
+    def pointer(self, m: Module, port: wiring.PureInterface, name: str, init: int) -> Any:
         """The place of ``port``: it moves a beat on with each access, from slot ``init`` on."""
         layout = data.StructLayout(
             {"beat": index_shape(self.words), "slot": index_shape(self.steps), "last": 1}

@@ -21,7 +21,8 @@ class Probe:
     """Two signals of one Verilog module that show a quantity of a node.
 
     Whenever ``valid`` is high at a rising edge of the module's ``clk``, ``data`` holds ``lanes``
-    values of ``format``, the first in the lowest bits; ``words`` such words make a timestep.
+    values of ``format``, the first in the lowest bits; ``words`` such words make a timestep. Up to
+    ``ahead`` more may follow a sample: they belong to the first timestep of the next.
     """
 
     node: str
@@ -31,6 +32,7 @@ class Probe:
     data: str
     lanes: int
     words: int
+    ahead: int
     format: Format
 
     @classmethod
@@ -53,8 +55,9 @@ class Probe:
     def size_in(self, network: Network) -> int:
         """Values of one timestep: those of the node, of an LSTM's currents four times as many."""
         node = network.by_name[self.node]
-        gates = isinstance(node, Neuron) and self.quantity == "current"
-        return node.size * (node.INPUTS if gates else 1)
+        if isinstance(node, Neuron) and self.quantity == "current":
+            return node.INPUTS * node.size
+        return node.size
 
 
 @dataclass(frozen=True)

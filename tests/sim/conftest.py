@@ -46,6 +46,7 @@ def _probe(node: str, quantity: str, module: str, lanes: int, words: int, form: 
         "data": name,
         "lanes": lanes,
         "words": words,
+        "ahead": 0,
         "format": form,
     }
 

@@ -6,8 +6,8 @@ from reslif.sim.recorder import read_records, unpack
 from reslif.sw.formats import Format
 
 
-def probe(form: Format, lanes: int, words: int = 1) -> Probe:
-    return Probe("n", "membrane", "top.n", "valid", "data", lanes, words, form)
+def probe(form: Format, lanes: int, words: int = 1, ahead: int = 0) -> Probe:
+    return Probe("n", "membrane", "top.n", "valid", "data", lanes, words, ahead, form)
 
 
 def written(values, form: Format) -> np.ndarray:
@@ -45,6 +45,15 @@ def test_records_are_arranged_by_step_and_sample(tmp_path):
     path.write_bytes(content[:-4])
     with pytest.raises(SimulationError, match=r"probe n\.membrane recorded 35 words, must be 36"):
         read_records(tmp_path, probe(form, 2, 3), size, steps, samples)
+    path.write_bytes(content + content[:8])  # the next sample's first timestep has begun
+    found = read_records(tmp_path, probe(form, 2, 3, ahead=3), size, steps, samples)
+    np.testing.assert_array_equal(found, expected)
+    with pytest.raises(SimulationError, match=r"probe n\.membrane recorded 38 words, must be 36"):
+        read_records(tmp_path, probe(form, 2, 3), size, steps, samples)
+    path.write_bytes(content + content[:16])
+    with pytest.raises(SimulationError, match=r"probe n\.membrane recorded 40 words, must be 36"):
+        read_records(tmp_path, probe(form, 2, 3, ahead=3), size, steps, samples)
+
     path.write_bytes(content[:-1])
     with pytest.raises(SimulationError, match="ends within a word"):
         read_records(tmp_path, probe(form, 2, 3), size, steps, samples)
