@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.table import Table
 
 from .flow import STAGES, Run, check
-from .recipe import load_recipe
+from .recipe import RecipeError, load_recipe
 
 app = typer.Typer(
     name="reslif",
@@ -86,12 +86,20 @@ def report(recipe: RecipeFile, out: Out = None) -> None:
 
 
 @app.command()
-def flow(recipe: RecipeFile, out: Out = None) -> None:
-    """Run all stages of a recipe, one after the other."""
+def flow(
+    recipe: RecipeFile,
+    out: Out = None,
+    until: Annotated[str, typer.Option(help="The last stage but for the report.")] = "build",
+) -> None:
+    """Run all stages of a recipe, one after the other, and show the report."""
     run = _run(recipe, out)
     check(run)
-    results = [_stage(name, run) for name in STAGES]
-    show(results[-1])
+    stages = [name for name in STAGES if name != "report"]
+    if until not in stages:
+        raise RecipeError(f"until is {until!r}, must be one of {', '.join(stages)}")
+    for name in stages[: stages.index(until) + 1]:
+        _stage(name, run)
+    show(_stage("report", run))
 
 
 @app.command()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
-from typing import Literal, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -20,17 +20,39 @@ class DataError(ValueError):
 
 @dataclass(frozen=True, eq=False)
 class Samples:
-    """``inputs`` ``[B, n]`` raw integers and ``labels`` ``[B]``."""
+    """``inputs`` ``[B, n]`` raw integers and ``labels`` ``[B]``.
+
+    Each sample is shown as ``frames`` equal parts, one after the other.
+    """
 
     inputs: IntArray
     labels: IntArray
+    frames: int = 1
 
     def __len__(self) -> int:
         return len(self.labels)
 
     def over_time(self, steps: int) -> IntArray:
-        """Direct encoding: the same inputs in each of ``steps`` timesteps, ``[T, B, n]``."""
-        return np.broadcast_to(self.inputs, (steps, *self.inputs.shape))
+        """The inputs over ``steps`` timesteps, ``[T, B, n / frames]``.
+
+        Direct encoding: a single frame is shown in every step, each of several for an equal part
+        of them. Raises :class:`DataError` if ``steps`` is no multiple of ``frames``.
+        """
+        return np.asarray(shown(self.inputs, steps, self.frames))
+
+
+def shown(inputs: Any, steps: int, frames: int) -> Any:
+    """``[B, n]`` inputs (numpy or torch) as ``[T, B, n / frames]``, without a copy where it can.
+
+    See :meth:`Samples.over_time`.
+    """
+    if steps % frames:
+        raise DataError(f"steps is {steps}, must be a multiple of the data's {frames} frames")
+    batch, size = inputs.shape
+    parts = inputs.reshape(batch, frames, 1, size // frames).swapaxes(0, 1).swapaxes(1, 2)
+    shape = (frames, steps // frames, batch, size // frames)
+    whole = np.broadcast_to(parts, shape) if isinstance(parts, np.ndarray) else parts.expand(shape)
+    return whole.reshape(steps, batch, size // frames)
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,8 +60,7 @@ class Dataset:
     """Samples for training, validation (for every choice) and test (for the final figure).
 
     ``format`` is that of the inputs, ``image`` their height and width if they are images (row by
-    row); ``digest`` is the SHA-256 of all samples of the source in
-    their original order, as int64.
+    row); ``digest`` is the SHA-256 of all samples of the source in their original order, as int64.
     """
 
     name: str
@@ -54,28 +75,28 @@ class Dataset:
 
     @property
     def inputs(self) -> int:
-        """Values per sample."""
-        return self.train.inputs.shape[1]
+        """Values per timestep."""
+        return self.train.inputs.shape[1] // self.train.frames
 
 
 def load_dataset(name: str, split: Split = "stratified", seed: int = 0) -> Dataset:
-    """A data set by name; ``"digits"`` is the one there is.
+    """A data set by name: ``"digits"``, or ``"digit_rows"``, the same shown row after row.
 
     ``stratified`` draws test and validation samples at random, class by class, from ``seed``;
     ``file_order`` tests on the last ones in the source's order, which for the digits are other
     writers' and so harder. Raises :class:`DataError`.
     """
-    if name != "digits":
-        raise DataError(f"data set is {name!r}, must be 'digits'")
-    return _digits(split, seed)
+    if name not in ("digits", "digit_rows"):
+        raise DataError(f"data set is {name!r}, must be 'digits' or 'digit_rows'")
+    return _digits(name, split, seed, frames=1 if name == "digits" else 8)
 
 
-def _digits(split: Split, seed: int) -> Dataset:
+def _digits(name: str, split: Split, seed: int, frames: int) -> Dataset:
     """1797 handwritten 8×8 digits, values 0 to 16 (that is 0 to 1 in sixteenths)."""
     try:
         from sklearn.datasets import load_digits
     except ImportError:
-        raise DataError("data set 'digits' comes with scikit-learn, which is missing") from None
+        raise DataError(f"data set {name!r} comes with scikit-learn, which is missing") from None
     pixels, labels = load_digits(return_X_y=True)
     inputs = np.asarray(pixels).astype(np.int64)
     labels = np.asarray(labels).astype(np.int64)
@@ -91,9 +112,9 @@ def _digits(split: Split, seed: int) -> Dataset:
     train, validation = _draw(rest, labels, validations, random)
     hasher = hashlib.sha256(np.ascontiguousarray(inputs, "<i8").tobytes())
     hasher.update(np.ascontiguousarray(labels, "<i8").tobytes())
-    parts = (Samples(inputs[part], labels[part]) for part in (train, validation, test))
+    parts = (Samples(inputs[part], labels[part], frames) for part in (train, validation, test))
     return Dataset(
-        "digits", split, *parts, classes=10, format=Format(5, 4, signed=False),
+        name, split, *parts, classes=10, format=Format(5, 4, signed=False),
         digest=hasher.hexdigest(), image=(8, 8),
     )  # fmt: skip
 

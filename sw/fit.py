@@ -17,7 +17,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save as to_bytes
 from torch import Tensor, nn
 
-from .data import Samples
+from .data import Samples, shown
 from .network_file import write_atomically
 from .progress import Progress
 
@@ -146,7 +146,7 @@ def _optimiser(job: Job) -> torch.optim.AdamW:
 def _inputs(job: Job, samples: Samples, part: np.ndarray) -> tuple[Tensor, Tensor]:
     inputs = torch.as_tensor(samples.inputs[part], dtype=torch.float32, device=job.device)
     labels = torch.as_tensor(samples.labels[part], device=job.device)
-    return inputs.expand(job.steps, *inputs.shape), labels
+    return inputs, labels
 
 
 def _train_epoch(job: Job, optimiser: torch.optim.Optimizer, epoch: int) -> float:
@@ -166,8 +166,8 @@ def _train_epoch(job: Job, optimiser: torch.optim.Optimizer, epoch: int) -> floa
             group["lr"] = job.lr * rate
         inputs, labels = _inputs(job, job.train, part)
         if job.augment is not None:
-            inputs = job.augment(inputs[0], random).expand(job.steps, -1, -1)
-        loss, _ = job.loss(inputs, labels)
+            inputs = job.augment(inputs, random)
+        loss, _ = job.loss(shown(inputs, job.steps, job.train.frames), labels)
         value = float(loss.detach())
         if not math.isfinite(value):
             raise TrainError(
@@ -190,7 +190,7 @@ def _validate(job: Job) -> tuple[float, float]:
     with torch.no_grad():
         for part in np.array_split(everything, math.ceil(len(everything) / 256)):
             inputs, labels = _inputs(job, job.validation, part)
-            loss, scores = job.loss(inputs, labels)
+            loss, scores = job.loss(shown(inputs, job.steps, job.validation.frames), labels)
             right += int((scores.argmax(1) == labels).sum())
             total += float(loss) * len(part)
     return right / len(everything), total / len(everything)

@@ -6,8 +6,8 @@ are only ever seen by :func:`reslif.sw.evaluate.evaluate`.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Any, Literal, get_args
@@ -17,18 +17,20 @@ import torch
 from torch import Tensor, nn
 
 from .augment import distort
-from .data import Dataset, Samples
+from .data import Dataset, Samples, shown
 from .fit import Fit, Job, TrainError, fit, load_module, save_module
-from .network import LIF as IntegerLIF
-from .network import Network, ReadoutKind
+from .network import Network, Neuron, ReadoutKind
 from .network_file import NETWORK_FILE, load_network, save_network
 from .nn import (
+    LI,
     LIF,
     BatchNormOverTime,
     LastMembrane,
+    LayeredSNN,
     MaxMembrane,
     ResidualSNN,
     SpikeCount,
+    SpikingNeuron,
 )
 from .qat import QATNetwork
 from .quantiser import QuantiseConfig, plan
@@ -41,13 +43,17 @@ _QUANTISED_ONLY = ("bits", "guard_bits", "qat_epochs", "qat_lr")
 
 @dataclass(frozen=True)
 class TrainConfig:
-    """A residual classifier and how it is trained.
+    """A classifier and how it is trained.
 
     Attributes:
-        block_type: ``"ms"``, ``"sew"`` or ``"plain"``; ``op`` is the join of SEW blocks.
-        blocks, width: residual blocks of two weight layers each, neurons of every layer.
+        model: ``"residual"``, or ``"layers"`` of one kind of neuron without shortcuts.
+        block_type: of a residual classifier ``"ms"``, ``"sew"`` or ``"plain"``; ``op`` is the join
+            of SEW blocks.
+        blocks, width: residual blocks of two weight layers each (of ``"layers"``: layers of
+            neurons), neurons of every layer.
         steps: T, timesteps per sample.
-        beta, threshold, reset, reset_delay: of every neuron.
+        beta, threshold, reset, reset_delay: of every neuron of a residual classifier.
+        neuron, neuron_options, norm: of ``"layers"``, see :class:`reslif.sw.nn.LayeredSNN`.
         readout: how the last layer's currents become scores; all but ``"sum_current"`` have one
             more layer of neurons, which does not reset where its membrane is read.
         epochs, qat_epochs: of floating-point and of quantised training.
@@ -61,6 +67,7 @@ class TrainConfig:
         device: ``"auto"`` is a GPU if there is one.
     """
 
+    model: Literal["residual", "layers"] = "residual"
     block_type: Literal["ms", "sew", "plain"] = "ms"
     op: Literal["or", "add", "and", "iand"] = "or"
     blocks: int = 4
@@ -70,6 +77,9 @@ class TrainConfig:
     threshold: float = 1.0
     reset: Literal["subtract", "zero", "none"] = "subtract"
     reset_delay: bool = True
+    neuron: str = "Leaky"
+    neuron_options: Mapping[str, Any] = field(default_factory=dict)
+    norm: str = "batch"
     readout: ReadoutKind = "sum_current"
     epochs: int = 60
     qat_epochs: int = 20
@@ -92,6 +102,10 @@ class TrainConfig:
         for name in ("lr", "qat_lr", "threshold"):
             if not getattr(self, name) > 0:
                 raise TrainError(f"{name} is {getattr(self, name)}, must be above 0")
+        if self.model not in ("residual", "layers"):
+            raise TrainError(f"model is {self.model!r}, must be residual or layers")
+        if self.model == "layers" and self.readout != "sum_current":
+            raise TrainError(f"readout is {self.readout!r}, of layers it must be sum_current")
         if self.block_type not in ("ms", "sew", "plain"):
             raise TrainError(f"block_type is {self.block_type!r}, must be ms, sew or plain")
         if self.readout not in get_args(ReadoutKind):
@@ -109,9 +123,14 @@ def device_of(config: TrainConfig) -> torch.device:
     return torch.device("cuda" if available and config.device != "cpu" else "cpu")
 
 
-def build_model(config: TrainConfig, data: Dataset) -> ResidualSNN:
+def build_model(config: TrainConfig, data: Dataset) -> nn.Module:
     """The untrained module of ``config`` for ``data``, initialised from ``config.seed``."""
     torch.manual_seed(config.seed)
+    if config.model == "layers":
+        return LayeredSNN(
+            data.inputs, data.classes, config.neuron, config.width, config.blocks,
+            steps=config.steps, image=data.image, norm=config.norm, options=config.neuron_options,
+        )  # fmt: skip
     model = ResidualSNN(
         data.inputs, data.classes, config.width, config.blocks, config.block_type, op=config.op,
         beta=config.beta, threshold=config.threshold,
@@ -127,7 +146,7 @@ def build_model(config: TrainConfig, data: Dataset) -> ResidualSNN:
     return model
 
 
-def train_float(config: TrainConfig, data: Dataset, folder: Path) -> tuple[ResidualSNN, Fit]:
+def train_float(config: TrainConfig, data: Dataset, folder: Path) -> tuple[nn.Module, Fit]:
     """Train in floating point; the best epoch's module, batch-norm statistics re-estimated.
 
     Writes ``float.safetensors`` to ``folder``. Interrupted and called again, it resumes after
@@ -140,8 +159,12 @@ def train_float(config: TrainConfig, data: Dataset, folder: Path) -> tuple[Resid
     def record(_module: nn.Module, _inputs: object, output: Tensor | tuple[Tensor, Tensor]) -> None:
         spikes.append((output[0] if isinstance(output, tuple) else output).mean())
 
-    lifs = [module for module in model.modules() if isinstance(module, LIF)]
-    hooks = [lif.register_forward_hook(record) for lif in lifs]
+    neurons = [
+        module
+        for module in model.modules()
+        if isinstance(module, LIF | SpikingNeuron) and not isinstance(module, LI)
+    ]
+    hooks = [neuron.register_forward_hook(record) for neuron in neurons]
 
     def loss(inputs: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
         spikes.clear()
@@ -174,12 +197,12 @@ def train_quantised(
     graph = from_torch(model, real, data.format)
     settings = QuantiseConfig(bits=config.bits, guard_bits=config.guard_bits)
     module = QATNetwork(plan(graph, calibration, settings), graph).to(device)
-    lifs = module.quantised.network.nodes_of(IntegerLIF)
+    names = [node.name for node in module.quantised.network.nodes_of(Neuron)]
 
     def loss(inputs: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
         seen = module.run(inputs)
         scores = module.scores(seen)
-        rate = torch.stack([seen[node.name, "spike"].mean() for node in lifs]).mean()
+        rate = torch.stack([seen[name, "spike"].mean() for name in names]).mean()
         return _loss(scores, labels, config) + config.activity * rate, scores
 
     def adapt_scales() -> None:
@@ -234,10 +257,8 @@ def reestimate(model: nn.Module, samples: Samples, config: TrainConfig, step: fl
     # Few large parts of about one size: each has good statistics and the same weight.
     with torch.no_grad():
         for part in np.array_split(order, max(1, len(order) // 256)):
-            inputs = np.broadcast_to(
-                samples.inputs[part] * step, (config.steps, len(part), samples.inputs.shape[1])
-            )
-            model(torch.as_tensor(inputs.copy(), dtype=torch.float32, device=device))
+            inputs = shown(samples.inputs[part] * step, config.steps, samples.frames)
+            model(torch.tensor(inputs, dtype=torch.float32, device=device))
     for norm, momentum in zip(norms, momenta, strict=True):
         norm.momentum = momentum
     model.eval()

@@ -12,6 +12,7 @@ from .errors import LayerError
 from .integrators import IF, LI
 from .join import SpikeAnd, SpikeIAnd, SpikeOr
 from .lapicque import Lapicque
+from .layered import LayeredSNN
 from .leaky import Leaky
 from .leakyparallel import LeakyParallel
 from .lif import LIF, LIFState
@@ -51,6 +52,7 @@ __all__ = [
     "Lapicque",
     "LastMembrane",
     "LayerError",
+    "LayeredSNN",
     "Leaky",
     "LeakyParallel",
     "MaxMembrane",
