@@ -22,6 +22,7 @@ lint: $(READY)
 
 bench: $(READY)
 	$(BIN)/reslif bench
+	$(BIN)/python tests/training_speed.py runs/bench/training_speed.json
 
 accuracy: $(READY)
 	$(BIN)/python -m reslif.sw.study runs/accuracy.json
@@ -29,9 +30,11 @@ accuracy: $(READY)
 clean:
 	rm -rf $(VENV) runs build *.egg-info .pytest_cache .ruff_cache .hypothesis
 
-# snnTorch is an oracle of the tests only; it runs on the packages that are here already.
+# snnTorch and SpikingJelly (with its logger, loguru) are oracles of the tests only; they run on the
+# packages that are here already.
 $(READY): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[train,sim,fpga,dev]'
-	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps snntorch==1.0.0
+	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt --no-deps \
+		snntorch==1.0.0 spikingjelly==2.0.0 loguru
 	touch $@
