@@ -35,7 +35,7 @@ def run_recurrent(
     alpha: Tensor | None,
     beta: Tensor,
     threshold: Tensor,
-    graded: Tensor,
+    graded: Tensor | None,
     rule: NeuronRule,
 ) -> RecurrentState:
     """Run a recurrent layer over time.
@@ -45,8 +45,9 @@ def run_recurrent(
         state: what the layer starts from.
         recurrence: what the layer feeds back to itself, one step later.
         alpha: decay of the synaptic current (RSynaptic), or None (RLeaky).
-        beta, threshold, graded: membrane decay, θ > 0 and the value of a sent spike. All four
-            are scalars or broadcastable to ``current.shape[2:]``.
+        beta, threshold: membrane decay and θ > 0.
+        graded: the value of a sent spike; None is 1. All four numbers are scalars or
+            broadcastable to ``current.shape[2:]``.
         rule: the step's options; a delayed reset to zero always discards the step's input.
 
     Returns:
@@ -73,7 +74,7 @@ class _RecurrentOverTime(torch.autograd.Function):
         alpha: Tensor | None,
         beta: Tensor,
         threshold: Tensor,
-        graded: Tensor,
+        graded: Tensor | None,
         kind: str,
         padding: tuple[int, int],
         rule: NeuronRule,
@@ -108,8 +109,8 @@ class _RecurrentOverTime(torch.autograd.Function):
             Recurrence(ctx.kind, weight, bias, ctx.padding), alpha, beta, threshold, graded,
             ctx.rule,
         )  # fmt: skip
-        walk = _Backward(numbers, v, sent, synaptic, RecurrentState(*start))
-        return *walk.run(grad_outputs, ctx.needs_input_grad), *not_tensors
+        walk = _Backward(numbers, v, sent, synaptic, RecurrentState(*start), ctx.needs_input_grad)
+        return *walk.run(grad_outputs), *not_tensors
 
 
 @dataclass(frozen=True)
@@ -120,12 +121,12 @@ class _Numbers:
     alpha: Tensor | None
     beta: Tensor
     threshold: Tensor
-    graded: Tensor
+    graded: Tensor | None
     rule: NeuronRule
 
-    def kept(self, fired: Tensor) -> Tensor | None:
-        """1 − r if a delayed reset to zero stands between u and the next v, else None."""
-        return 1 - fired if self.rule.reset_delay and self.rule.reset_mechanism == "zero" else None
+    def resets(self, mechanism: str, delayed: bool) -> bool:
+        """Whether the reset is this one."""
+        return self.rule.reset_mechanism == mechanism and self.rule.reset_delay == delayed
 
 
 def _forward_trace(
@@ -133,6 +134,7 @@ def _forward_trace(
 ) -> tuple[Tensor, Tensor, Tensor]:
     """v, s and i for every step, each [T, B, ...]."""
     rule, threshold = numbers.rule, numbers.threshold
+    fire = torch.gt if rule.strict else torch.ge
     v = torch.empty_like(current, memory_format=torch.contiguous_format)
     spikes, synaptic = torch.empty_like(v), torch.empty_like(v)
     sent, i, u = state
@@ -143,14 +145,17 @@ def _forward_trace(
         if numbers.alpha is not None and previous is not None:
             i.addcmul_(numbers.alpha, previous)
         now = torch.addcmul(i, numbers.beta, u, out=v[t])
-        if (kept := numbers.kept(r)) is not None:
-            now.mul_(kept)
-        elif rule.reset_delay and rule.reset_mechanism == "subtract":
-            now.sub_(r * threshold)
-        r = fire_decision(now, threshold, rule)
-        sent = torch.mul(r, numbers.graded, out=spikes[t])
-        if rule.inhibition:
-            sent.mul_(winner_mask(now - threshold))
+        if numbers.resets("zero", delayed=True):
+            now.mul_(1 - r)
+        elif numbers.resets("subtract", delayed=True):
+            now.addcmul_(r, threshold, value=-1)
+        r = sent = fire(now, threshold, out=spikes[t])
+        if rule.inhibition or numbers.graded is not None:
+            r = r.clone()
+            if rule.inhibition:
+                sent.mul_(winner_mask(now - threshold))
+            if numbers.graded is not None:
+                sent.mul_(numbers.graded)
         u = stored_membrane(now, threshold, rule)
     return v, spikes, synaptic
 
@@ -165,48 +170,37 @@ class _Backward:
         sent: Tensor,
         synaptic: Tensor | None,
         start: RecurrentState,
+        needs: tuple[bool, ...],
     ) -> None:
         self.numbers, self.start = numbers, start
         self.v, self.sent, self.synaptic = v, sent, synaptic
         # gi[t] is also the gradient of the input and of the recurrence's feedback in step t.
         self.gi = torch.empty_like(v)
+        self.need_weights = any(needs[4:6])
         self.alpha, self.beta, self.threshold, self.graded = (
-            torch.zeros_like(v[0]) for _ in range(4)
+            torch.zeros_like(v[0]) if need else None for need in needs[6:10]
         )
 
-    def run(
-        self, grad_outputs: tuple[Tensor | None, ...], needs: tuple[bool, ...]
-    ) -> tuple[Tensor | None, ...]:
+    def run(self, grad_outputs: tuple[Tensor | None, ...]) -> tuple[Tensor | None, ...]:
         """Gradients of current, three states, weight, bias, α, β, θ and graded factor."""
         grad_sent, grad_membrane, grad_synaptic = (*grad_outputs, None)[:3]
         numbers = self.numbers
-        last = len(self.v) - 1
         # By way of the step after: of u[t], of s[t], of f[t] as the delayed reset.
-        gu = gs = gf = torch.zeros_like(self.v[0])
-        for t in range(last, -1, -1):
+        gu: Tensor = torch.zeros_like(self.v[0])
+        gs, gf = gu, None
+        for t in range(len(self.v) - 1, -1, -1):
             if grad_membrane is not None:
                 gu = gu + grad_membrane[t]
             if grad_sent is not None:
                 gs = gs + grad_sent[t]
             gv = self._through_spike(self.v[t], gu, gs, gf)
-            before = (
-                (self.start.membrane, self.start.membrane, self.start.synaptic)
-                if t == 0
-                else (
-                    self.v[t - 1],
-                    stored_membrane(self.v[t - 1], numbers.threshold, numbers.rule),
-                    None if self.synaptic is None else self.synaptic[t - 1],
-                )
-            )
-            gu, gs, gf = self._through_update(t, gv, *before, grad_synaptic)
-        if not numbers.rule.detach_reset:
-            slope, slope_of_threshold = spike_slopes(
-                self.start.membrane, numbers.threshold, numbers.rule
-            )
-            gu = torch.addcmul(gu, gf, slope)
-            self.threshold.addcmul_(gf, slope_of_threshold, value=-1)
+            self._through_synapse(t, gv, grad_synaptic)
+            gu, gf = self._through_membrane(t, gv)
+            gs = numbers.recurrence.input_gradient(self.gi[t])
+        if gf is not None:
+            gu = self._through_decision(self.start.membrane, gu, gf)
         weight = bias = None
-        if any(needs[4:6]):
+        if self.need_weights:
             before_each = torch.cat((self.start.sent[None], self.sent[:-1]))
             weight, bias = numbers.recurrence.weight_gradients(before_each, self.gi)
         return (
@@ -216,63 +210,82 @@ class _Backward:
             gu,
             weight,
             bias,
-            None if numbers.alpha is None else self.alpha.sum_to_size(numbers.alpha.shape),
-            self.beta.sum_to_size(numbers.beta.shape),
-            self.threshold.sum_to_size(numbers.threshold.shape),
-            self.graded.sum_to_size(numbers.graded.shape),
+            _summed(self.alpha, numbers.alpha),
+            _summed(self.beta, numbers.beta),
+            _summed(self.threshold, numbers.threshold),
+            _summed(self.graded, numbers.graded),
         )
 
-    def _through_spike(self, v: Tensor, gu: Tensor, gs: Tensor, gf: Tensor) -> Tensor:
+    def _through_spike(self, v: Tensor, gu: Tensor, gs: Tensor, gf: Tensor | None) -> Tensor:
         """∂loss/∂v[t] from those of u[t] and s[t], and of f[t] as a delayed reset."""
         numbers, rule, theta = self.numbers, self.numbers.rule, self.numbers.threshold
-        fired = fire_decision(v, theta, rule)
         if rule.inhibition:
             gs = gs * winner_mask(v - theta)
-        self.graded.addcmul_(gs, fired)
-        gf = torch.addcmul(gf, gs, numbers.graded)
-        if not rule.reset_delay and rule.reset_mechanism == "subtract":
-            self.threshold.addcmul_(fired, gu, value=-1)
+        if self.graded is not None:
+            self.graded.addcmul_(gs, fire_decision(v, theta, rule))
+        if numbers.graded is not None:
+            gs = gs * numbers.graded
+        gf = gs if gf is None else gf + gs
+        if numbers.resets("subtract", delayed=False):
+            if self.threshold is not None:
+                self.threshold.addcmul_(fire_decision(v, theta, rule), gu, value=-1)
             if not rule.detach_reset:
                 gf = gf - theta * gu
-        elif not rule.reset_delay and rule.reset_mechanism == "zero":
+        elif numbers.resets("zero", delayed=False):
             if not rule.detach_reset:
                 gf = gf - v * gu
-            gu = gu * (1 - fired)
-        slope, slope_of_threshold = spike_slopes(v, theta, rule)
-        self.threshold.addcmul_(gf, slope_of_threshold, value=-1)
+            gu = gu * (1 - fire_decision(v, theta, rule))
+        return self._through_decision(v, gu, gf)
+
+    def _through_decision(self, v: Tensor, gu: Tensor, gf: Tensor) -> Tensor:
+        """∂loss/∂v from that of f; ``gu`` is what comes to v by other ways."""
+        slope, slope_of_threshold = spike_slopes(v, self.numbers.threshold, self.numbers.rule)
+        if self.threshold is not None:
+            self.threshold.addcmul_(gf, slope_of_threshold, value=-1)
         return torch.addcmul(gu, gf, slope)
 
-    def _through_update(
-        self,
-        t: int,
-        gv: Tensor,
-        v: Tensor,
-        u: Tensor,
-        i: Tensor | None,
-        grad_synaptic: Tensor | None,
-    ) -> tuple[Tensor, Tensor, Tensor]:
-        """Gradients of u[t−1], s[t−1], and f[t−1] as a delayed reset, from that of v[t].
-
-        ``v``, ``u`` and ``i`` are those of step t − 1.
-        """
-        numbers, rule, gi = self.numbers, self.numbers.rule, self.gi
-        fired = fire_decision(v, numbers.threshold, rule)
-        kept = numbers.kept(fired)
-        # v[t] = β·u[t−1] + i[t], times kept.
-        carried = gv if kept is None else gv * kept
-        gi[t] = carried
+    def _through_synapse(self, t: int, gv: Tensor, grad_synaptic: Tensor | None) -> None:
+        """gi[t], from v[t] = (β·u + i[t])·(1 − r), the output i[t] and i[t+1] = α·i[t] + …"""
+        numbers, gi = self.numbers, self.gi[t]
+        if numbers.resets("zero", delayed=True):
+            torch.mul(gv, 1 - self._fired_before(t), out=gi)
+        else:
+            gi.copy_(gv)
         if grad_synaptic is not None:
-            gi[t] += grad_synaptic[t]
-        if numbers.alpha is not None and t + 1 < len(gi):
-            gi[t].addcmul_(numbers.alpha, gi[t + 1])
-        if i is not None and numbers.alpha is not None:
-            self.alpha.addcmul_(gi[t], i)
-        self.beta.addcmul_(carried, u)
-        gf = torch.zeros_like(gv)
-        if kept is not None and not rule.detach_reset and self.synaptic is not None:
-            gf = -gv * torch.addcmul(self.synaptic[t], numbers.beta, u)
-        elif rule.reset_delay and rule.reset_mechanism == "subtract":
-            self.threshold.addcmul_(fired, gv, value=-1)
+            gi += grad_synaptic[t]
+        if numbers.alpha is not None and t + 1 < len(self.gi):
+            gi.addcmul_(numbers.alpha, self.gi[t + 1])
+        before = self.start.synaptic
+        if t and self.synaptic is not None:
+            before = self.synaptic[t - 1]
+        if self.alpha is not None and before is not None:
+            self.alpha.addcmul_(gi, before)
+
+    def _through_membrane(self, t: int, gv: Tensor) -> tuple[Tensor, Tensor | None]:
+        """Gradients of u[t−1], and of f[t−1] as a delayed reset if it is in the graph."""
+        numbers, rule, theta = self.numbers, self.numbers.rule, self.numbers.threshold
+        u = self.start.membrane
+        if t:
+            u = stored_membrane(self.v[t - 1], theta, rule)
+        gf = None
+        carried = gv
+        if numbers.resets("zero", delayed=True):
+            carried = gv * (1 - self._fired_before(t))
+            if not rule.detach_reset and self.synaptic is not None:
+                gf = -gv * torch.addcmul(self.synaptic[t], numbers.beta, u)
+        elif numbers.resets("subtract", delayed=True):
+            if self.threshold is not None:
+                self.threshold.addcmul_(self._fired_before(t), gv, value=-1)
             if not rule.detach_reset:
-                gf = -gv * numbers.threshold
-        return carried * numbers.beta, numbers.recurrence.input_gradient(gi[t]), gf
+                gf = -gv * theta
+        if self.beta is not None:
+            self.beta.addcmul_(carried, u)
+        return carried * numbers.beta, gf
+
+    def _fired_before(self, t: int) -> Tensor:
+        v = self.v[t - 1] if t else self.start.membrane
+        return fire_decision(v, self.numbers.threshold, self.numbers.rule)
+
+
+def _summed(grad: Tensor | None, number: Tensor | None) -> Tensor | None:
+    return None if grad is None or number is None else grad.sum_to_size(number.shape)

@@ -128,10 +128,17 @@ class RecurrentNeuron(SpikingNeuron):
             alpha,
             self._fit("beta", self.effective_beta(), step),
             self._fit("threshold", self.effective_threshold(), step),
-            self._fit("graded_spikes_factor", self.graded_spikes_factor, step),
+            self._factor(step),
             self.rule(reset_keeps_input=False),
         )
         return trace.sent, *(state for state in trace if state is not None)
+
+    def _factor(self, step: Tensor) -> Tensor | None:
+        """The value of a spike, None if it is 1 for good."""
+        factor = self.graded_spikes_factor
+        if not factor.requires_grad and bool((factor == 1).all()):
+            return None
+        return self._fit("graded_spikes_factor", factor, step)
 
     def _run(self, input_: Tensor, *given: Tensor | None) -> Any:
         # The spikes are a state themselves and come back once.
