@@ -30,7 +30,8 @@ class _FilterOverTime(torch.autograd.Function):
         y = torch.empty_like(x, memory_format=torch.contiguous_format)
         previous = initial
         for t in range(len(y)):
-            previous = torch.addcmul(x[t], previous, decay, out=y[t])
+            # Not fused, so that single steps give the same bits.
+            previous = torch.mul(previous, decay, out=y[t]).add_(x[t])
         ctx.save_for_backward(y, decay, initial)
         return y
 

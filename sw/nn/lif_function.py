@@ -88,13 +88,12 @@ class _LIFOverTime(torch.autograd.Function):
         rule: NeuronRule,
         initial: Tensor | None,
     ) -> tuple[Tensor, Tensor]:
-        v, fired = _forward_trace(current, beta, threshold, rule, initial)
+        v, fired, membrane = _forward_trace(current, beta, threshold, rule, initial)
         spikes = fired
         mask = None
         if rule.inhibition:
             mask = winner_mask(v - threshold)
             spikes = fired * mask
-        membrane = _stored_membrane(v, fired, threshold, rule)
         ctx.rule = rule
         # The input itself is needed only where a reset that is part of the graph discards it.
         keep_current = rule.zero_drops_input and not rule.detach_reset
@@ -121,38 +120,46 @@ class _LIFOverTime(torch.autograd.Function):
 
 def _forward_trace(
     current: Tensor, beta: Tensor, threshold: Tensor, rule: NeuronRule, initial: Tensor | None
-) -> tuple[Tensor, Tensor]:
-    """v and f for every step, both [T, B, ...], in the order of operations of ``LIF.step``."""
+) -> tuple[Tensor, Tensor, Tensor]:
+    """v, f and u for every step, all [T, B, ...]; u is v itself where resets are delayed.
+
+    Few kernels and no temporary: comparisons write 0 and 1 into floats (a tensor of bools costs
+    five times as much), and ``x − x·f`` clears what fired. Every number is that of single steps
+    to the bit: a fused multiply-add appears only where its product is exact.
+    """
     v = torch.empty_like(current, memory_format=torch.contiguous_format)
     fired = torch.empty_like(v)
+    late = rule.reset_delay or rule.reset_mechanism == "none"
+    stored = v if late else torch.empty_like(v)
+    subtract, zero = rule.reset_mechanism == "subtract", rule.reset_mechanism == "zero"
     fire = torch.gt if rule.strict else torch.ge
-    theta = threshold.expand(current.shape[1:])
-    u = torch.zeros_like(current[0]) if initial is None else initial
-    r = fire(u, theta).to(v.dtype)
-    for t in range(len(v)):
-        now = torch.mul(u, beta, out=v[t])
-        if not rule.reset_delay:
-            now.add_(current[t])
-        elif rule.reset_mechanism == "subtract":
-            now.add_(current[t]).sub_(r * theta)
-        elif rule.zero_drops_input:
-            now.add_(current[t]).mul_(1 - r)
-        elif rule.reset_mechanism == "zero":
-            now.mul_(1 - r).add_(current[t])
+    u = torch.zeros_like(v[0]) if initial is None else initial
+    r = fire(u, threshold, out=torch.empty_like(v[0]))
+    steps = zip(current.unbind(), v.unbind(), fired.unbind(), stored.unbind(), strict=True)
+    for x, now, now_fired, now_stored in steps:
+        torch.mul(u, beta, out=now)
+        if zero and rule.reset_delay and rule.reset_keeps_input:
+            now.addcmul_(now, r, value=-1).add_(x)
         else:
-            now.add_(current[t])
-        r = fire(now, theta, out=fired[t])
-        u = _stored_membrane(now, r, theta, rule)
-    return v, fired
+            now.add_(x)
+            if subtract and rule.reset_delay:
+                now.addcmul_(r, threshold, value=-1)
+            elif zero and rule.reset_delay:
+                now.addcmul_(now, r, value=-1)
+        u = now
+        r = fire(now, threshold, out=now_fired)
+        if not late:
+            cleared = threshold if subtract else now
+            u = torch.addcmul(now, r, cleared, value=-1, out=now_stored)
+    return v, fired, stored
 
 
 def _stored_membrane(v: Tensor, fired: Tensor, threshold: Tensor, rule: NeuronRule) -> Tensor:
     """u after the step: v itself, or v with an immediate reset applied. Any leading shape."""
     if rule.reset_delay or rule.reset_mechanism == "none":
         return v
-    if rule.reset_mechanism == "subtract":
-        return v - fired * threshold
-    return v * (1 - fired)
+    cleared = threshold if rule.reset_mechanism == "subtract" else v
+    return torch.addcmul(v, fired, cleared, value=-1)
 
 
 def _backward(
@@ -176,59 +183,68 @@ def _backward(
     fires = torch.gt if rule.strict else torch.ge
     need_beta, need_threshold = needs[1], needs[2]
     need_fired = zero or (subtract and (need_beta or need_threshold))
+    attached = (subtract or zero) and not rule.detach_reset
     grad_current = torch.empty_like(v)
-    grad_beta, grad_threshold = torch.zeros_like(v[0]), torch.zeros_like(v[0])
-    gv_next = torch.zeros_like(v[0])
+    steps, outs = v.unbind(), grad_current.unbind()
+    grad_beta = torch.zeros_like(steps[0]) if need_beta else None
+    grad_threshold = torch.zeros_like(steps[0]) if need_threshold else None
+    gv_next = torch.zeros_like(steps[0])
+    fired, kept_part = torch.empty_like(gv_next), torch.empty_like(gv_next)
     for t in range(len(v) - 1, -1 if initial is None else -2, -1):
         # Step -1 is the initial membrane: nothing was emitted there, and what an immediate reset
         # did to it happened before.
         start = t < 0
-        now = initial if start and initial is not None else v[t]
+        now = initial if start and initial is not None else steps[t]
         if start and not rule.reset_delay:
-            grad_beta.addcmul_(gv_next, now)
+            if grad_beta is not None:
+                grad_beta.addcmul_(gv_next, now)
             gv_next = gv_next * beta
             break
-        fired = fires(now, threshold).to(v.dtype) if need_fired else now
-        kept = 1 - fired if zero else None
+        if need_fired:
+            fires(now, threshold, out=fired)
 
-        # From v[t+1] = β·u + I, times kept if a delayed reset to zero stands between.
-        carried = gv_next * kept if kept is not None and rule.reset_delay else gv_next
-        gu = carried * beta
+        # From v[t+1] = β·u + I, times 1 − f if a delayed reset to zero stands between.
+        carried = gv_next
+        if zero and rule.reset_delay:
+            carried = torch.addcmul(gv_next, gv_next, fired, value=-1, out=kept_part)
+        gu = torch.mul(carried, beta, out=None if start else outs[t])
         if grad_membrane is not None and not start:
             gu += grad_membrane[t]
-        if need_beta:
+        if grad_beta is not None:
             grad_beta.addcmul_(carried, _stored_membrane(now, fired, threshold, rule))
 
         # The reset acts on v[t+1] if delayed, else on u[t].
         g_reset = gv_next if rule.reset_delay else gu
-        gf = torch.zeros_like(now) if grad_spikes is None or start else grad_spikes[t]
-        if mask is not None and not start:
+        gf = None if grad_spikes is None or start else grad_spikes[t]
+        if gf is not None and mask is not None:
             gf = gf * mask[t]
-        if subtract and need_threshold:
+        if grad_threshold is not None and subtract:
             grad_threshold.addcmul_(fired, g_reset, value=-1)
-        if subtract and not rule.detach_reset:
-            gf = gf - threshold * g_reset
-        elif zero and not rule.detach_reset:
-            cleared = beta * now if rule.reset_delay else now
+        if attached:
+            cleared = threshold if subtract else beta * now if rule.reset_delay else now
             if current is not None and t + 1 < len(v):
                 cleared = cleared + current[t + 1]
-            gf = gf - cleared * g_reset
+            by_reset = cleared * g_reset
+            gf = -by_reset if gf is None else gf - by_reset
 
-        if kept is not None and not rule.reset_delay:
-            gu = gu * kept
+        if zero and not rule.reset_delay:
+            gu.addcmul_(gu, fired, value=-1)
         if rule.zero_drops_input and t + 1 < len(v):
-            grad_current[t + 1] = carried
+            outs[t + 1].copy_(carried)
+        gv_next = gu
+        if gf is None:
+            continue
         slope = _spike_slope(now, threshold, rule)
-        gv_next = torch.addcmul(gu, gf, slope, out=None if start else grad_current[t])
-        if need_threshold:
+        gv_next = gu.addcmul_(gf, slope)
+        if grad_threshold is not None:
             # The surrogate's argument is v − θ, or v/θ − 1.
             if rule.normalise_surrogate:
                 slope = slope * now / threshold
             grad_threshold.addcmul_(gf, slope, value=-1)
     return (
         grad_current,
-        grad_beta.sum_to_size(beta.shape) if need_beta else None,
-        grad_threshold.sum_to_size(threshold.shape) if need_threshold else None,
+        None if grad_beta is None else grad_beta.sum_to_size(beta.shape),
+        None if grad_threshold is None else grad_threshold.sum_to_size(threshold.shape),
         None if initial is None else gv_next,
     )
 
