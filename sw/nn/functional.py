@@ -7,6 +7,7 @@ have no dimension and float64 stays float64; what differs is said at each loss. 
 raise :class:`~.errors.LayerError`.
 """
 
+from . import quant
 from .losses import (
     accuracy_membrane,
     accuracy_rate,
@@ -36,5 +37,6 @@ __all__ = [
     "mse_count_loss",
     "mse_membrane_loss",
     "mse_temporal_loss",
+    "quant",
     "spike_times",
 ]
