@@ -136,8 +136,10 @@ class SpikingNeuron(StatefulNeuron):
 
     def mem_reset(self, mem: Tensor) -> Tensor:
         """r: 1 where a membrane [B, ...] is above θ; detached if ``detach_reset``."""
-        fired = self._fired(mem.detach() if self.detach_reset else mem)
-        return fired.detach() if self.detach_reset else fired
+        if not self.detach_reset:
+            return self._fired(mem)
+        with torch.no_grad():
+            return self._fired(mem)
 
     def _fired(self, mem: Tensor) -> Tensor:
         """The fire decision before inhibition and graded factor, with the surrogate's gradient."""
