@@ -397,6 +397,7 @@ def batch_norm(p: Package) -> nn.Module:
     class Net(TwoLayers):
         def __init__(self, *neurons):
             super().__init__(*neurons)
+            self.fc1 = nn.Linear(INPUTS, HIDDEN, bias=False)  # the norm would take it out again
             self.bntt1 = p.snn.BatchNormTT1d(HIDDEN, STEPS)
 
         def forward(self, x):
