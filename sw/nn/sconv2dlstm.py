@@ -106,13 +106,10 @@ class SConv2dLSTM(SpikingNeuron):
     def _over_time(self, inputs: Tensor, states: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
         if not self.runs_as_one_function():
             return self._loop(inputs, states)
-        weight = self.conv.weight[:, : self.in_channels]
-        gates = functional.conv2d(
-            inputs.flatten(0, 1), weight, self.conv.bias, padding=self.padding
-        ).unflatten(0, inputs.shape[:2])
         theta = self._fit("threshold", self.effective_threshold(), states[1])
         syn, mem = states
-        syn, v = run_lstm(gates, syn, mem, self.recurrence, theta, "ifog", self.rule())
+        whole = Recurrence("conv", self.conv.weight, self.conv.bias, self.padding)
+        syn, v = run_lstm(inputs, syn, mem, whole, theta, "ifog", self.rule())
         spikes, mem = self._pool_and_emit(v)
         return spikes, syn, mem
 
