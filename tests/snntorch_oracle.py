@@ -16,6 +16,8 @@ import torch
 from torch import Tensor, nn
 
 T, B, N = 60, 8, 12
+# Gradients of every option want shorter runs.
+SHORT = (20, B, N)
 RESETS = ("subtract", "zero", "none")
 
 

@@ -9,6 +9,7 @@ import torch
 from reslif.sw.nn import LayerError
 from snntorch_oracle import (
     RESETS,
+    SHORT,
     Trace,
     all_at_once,
     compare,
@@ -111,7 +112,7 @@ def test_backward_by_hand_equals_autograd(
         per_neuron, reset_mechanism=reset, inhibition=inhibition, detach_reset=detach,
         normalise_surrogate=normalise,
     )  # fmt: skip
-    require_gradients(neuron, drive(), NAMES)
+    require_gradients(neuron, drive(shape=SHORT), NAMES)
 
 
 @per_neuron
@@ -121,14 +122,16 @@ def test_backward_of_immediate_resets_equals_autograd(
     reset: str, detach: bool, per_neuron: bool
 ) -> None:
     neuron = learning(per_neuron, reset_mechanism=reset, reset_delay=False, detach_reset=detach)
-    require_gradients(neuron, drive(), NAMES)
+    require_gradients(neuron, drive(shape=SHORT), NAMES)
 
 
 @pytest.mark.parametrize("reset", ["zero", "subtract"])
 def test_the_states_before_the_first_step_have_their_gradients(reset: str) -> None:
     """With an attached reset the first membrane has one too, by way of r alone."""
     neuron = learning(True, reset_mechanism=reset, detach_reset=False)
-    require_gradients(neuron, drive(), NAMES, [drive(seed, (8, 12)) for seed in (3, 4, 5)])
+    require_gradients(
+        neuron, drive(shape=SHORT), NAMES, [drive(seed, (8, 12)) for seed in (3, 4, 5)]
+    )
 
 
 def test_a_single_input_peaks_at_its_weight_times_the_gain() -> None:

@@ -7,6 +7,7 @@ import torch
 from reslif.sw.nn import LayerError
 from snntorch_oracle import (
     RESETS,
+    SHORT,
     Trace,
     all_at_once,
     compare,
@@ -67,8 +68,8 @@ def test_li_sends_its_membrane_where_others_send_spikes() -> None:
 @per_neuron
 def test_li_backward_by_hand_equals_autograd(per_neuron: bool) -> None:
     neuron = snn.LI(number(0.5, 0.95, per_neuron), learn_beta=True, multi_step=True, output=True)
-    require_gradients(neuron, drive(), NAMES)
-    require_gradients(neuron, drive(), NAMES, [drive(3, (8, 12))])
+    require_gradients(neuron, drive(shape=SHORT), NAMES)
+    require_gradients(neuron, drive(shape=SHORT), NAMES, [drive(3, (8, 12))])
 
 
 def test_li_takes_a_state_quantiser() -> None:
@@ -128,7 +129,7 @@ def test_parametric_lif_backward_by_hand_equals_autograd(
         multi_step=True, output=True,
     )  # fmt: skip
     assert {name for name, _ in neuron.named_parameters()} == {"w", "threshold"}
-    require_gradients(neuron, drive(scale=2), NAMES)
+    require_gradients(neuron, drive(shape=SHORT, scale=2), NAMES)
 
 
 def test_parametric_lif_starts_from_its_time_constant() -> None:

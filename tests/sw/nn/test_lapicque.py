@@ -7,7 +7,7 @@ import reslif.sw.nn as snn
 import snntorch
 import torch
 from reslif.sw.nn import LayerError
-from snntorch_oracle import RESETS, compare, drive, heaviside, number, require_gradients
+from snntorch_oracle import RESETS, SHORT, compare, drive, heaviside, number, require_gradients
 from torch import nn
 
 NAMES = ("mem",)
@@ -94,7 +94,7 @@ def test_backward_by_hand_equals_autograd(
     )  # fmt: skip
     names = {name for name, _ in neuron.named_parameters()}
     assert names == {"threshold", *({"R", "C"} if learnt == "R-C" else {"beta"})}
-    require_gradients(neuron, drive(scale=3), NAMES)
+    require_gradients(neuron, drive(shape=SHORT, scale=3), NAMES)
 
 
 def test_learning_beta_moves_the_circuit() -> None:

@@ -6,6 +6,7 @@ import snntorch
 import torch
 from snntorch_oracle import (
     RESETS,
+    SHORT,
     Trace,
     all_at_once,
     compare,
@@ -152,8 +153,8 @@ def test_backward_by_hand_equals_autograd(
         reset_mechanism=reset, reset_delay=delay, inhibition=inhibition, detach_reset=detach,
         normalise_surrogate=normalise, multi_step=True, output=True,
     )  # fmt: skip
-    require_gradients(neuron, drive(), NAMES)
-    require_gradients(neuron, drive(), NAMES, [drive(3, (8, 12), scale=1.5)])
+    require_gradients(neuron, drive(shape=SHORT), NAMES)
+    require_gradients(neuron, drive(shape=SHORT), NAMES, [drive(3, (8, 12), scale=1.5)])
 
 
 @pytest.mark.parametrize(
