@@ -4,6 +4,7 @@ Everything runs on [T, B, ...] (time, batch, neurons) unless it says otherwise.
 """
 
 from . import functional, spikegen, surrogate, utils
+from .adaptive import Adaptive
 from .alpha import Alpha
 from .batchnorm import BatchNormOverTime, BatchNormTT1d, BatchNormTT2d
 from .blocks import DeepSNNStack, MembraneShortcutBlock, PlainBlock, SEWBlock
@@ -41,6 +42,7 @@ __all__ = [
     "LI",
     "LIF",
     "SLSTM",
+    "Adaptive",
     "Alpha",
     "BatchNormOverTime",
     "BatchNormTT1d",

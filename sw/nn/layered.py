@@ -7,6 +7,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
+from .adaptive import Adaptive
 from .alpha import Alpha
 from .batchnorm import BatchNormOverTime, BatchNormTT1d
 from .errors import LayerError
@@ -32,6 +33,7 @@ _BEHIND_LINEAR: Mapping[str, tuple[Callable[..., nn.Module], Mapping[str, Any]]]
     "ParametricLIF": (ParametricLIF, {"init_tau": 4.0}),
     "Synaptic": (Synaptic, {"alpha": ALPHA, "beta": BETA}),
     "Alpha": (Alpha, {"alpha": BETA, "beta": ALPHA}),
+    "Adaptive": (Adaptive, {"beta": BETA, "adaptation_beta": BETA, "increment": 1 / 8}),
     "RLeaky": (RLeaky, {"beta": BETA}),
     "RSynaptic": (RSynaptic, {"alpha": ALPHA, "beta": BETA}),
 }
