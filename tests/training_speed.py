@@ -2,9 +2,10 @@
 
 ``python tests/training_speed.py OUT.json`` races reslif, snnTorch and SpikingJelly on the same
 three-layer networks with the same weights and inputs. A training step is forward pass, loss (cross
-entropy of the spike counts), backward pass and Adam. The steps of the three are interleaved, so
-that whatever slows the machine slows all; a ratio is that of two steps of one round. Before a race
-the three must send the same spikes and find the same gradients.
+entropy of the spike counts), backward pass and Adam. Times are processor seconds of one thread:
+what else runs on the machine counts little. The steps of the three are interleaved, and a ratio is
+that of two steps of one round. Before a race the three must send the same spikes and find the same
+gradients.
 
 Each library is used as its documentation shows: here whole [T, B, N] blocks, in snnTorch a loop
 over steps (its tutorials'), in SpikingJelly ``step_mode="m"`` on its torch backend. On images,
@@ -269,7 +270,7 @@ def compare(race: Race, libraries: dict[str, Callable[[Race], nn.Module]]) -> di
 def measure(
     race: Race, libraries: dict[str, Callable[[Race], nn.Module]], rounds: int
 ) -> dict[str, list[float]]:
-    """Seconds of each library's training step, one a round."""
+    """Processor seconds of each library's training step, one a round."""
     x, labels = data(race)
     nets = {name: make(race) for name, make in libraries.items()}
     optimisers = {name: torch.optim.Adam(net.parameters(), 1e-4) for name, net in nets.items()}
@@ -279,13 +280,13 @@ def measure(
     for turn in range(rounds + warm_up):
         # Another order in each round: nobody always runs on a cache that the same one left.
         for name in names[turn % len(names) :] + names[: turn % len(names)]:
-            start = time.perf_counter()
+            start = time.process_time()
             optimisers[name].zero_grad()
             loss = nets[name].loss(nets[name](x)[-1], labels)
             loss.backward()
             optimisers[name].step()
             if turn >= warm_up:
-                seconds[name].append(time.perf_counter() - start)
+                seconds[name].append(time.process_time() - start)
     return seconds
 
 
