@@ -24,7 +24,7 @@ from .graph import (
     FloatNode,
     GraphError,
 )
-from .network import LSTM, Edge, Input, Join
+from .network import LSTM, Edge, Input, Join, Readout
 
 _UNIT = "1"
 """The group of spikes and inputs, whose scale is 1."""
@@ -103,7 +103,12 @@ def current_groups(graph: FloatGraph) -> dict[str, str]:
 
 def sends_membrane(graph: FloatGraph, node: FloatNeuron) -> bool:
     """Whether a node that is no readout reads the neuron's membrane."""
-    return any(edge.source == node.name and edge.quantity == "membrane" for edge in graph.edges)
+    return any(
+        edge.source == node.name
+        and edge.quantity == "membrane"
+        and not isinstance(graph.by_name[edge.target], Readout)
+        for edge in graph.edges
+    )
 
 
 def _carriers(graph: FloatGraph, node: Join, units: Mapping[str, bool]) -> list[Edge]:
@@ -231,11 +236,6 @@ def search_scales(
     frac: dict[str, int] = {}
     rough = fracs_of(graph, {})
 
-    def unit_of(node: FloatDense | FloatAffine) -> float:
-        (edge,) = graph.incoming(node.name, "input")
-        source = graph.by_name[edge.source]
-        return 1.0 if isinstance(source, Input | FloatNeuron) else scale[groups[edge.source]]
-
     for group in _in_order(graph, groups, members):
         synapses = members[group]
         steps = 1 if group == _UNIT else 32
@@ -243,9 +243,12 @@ def search_scales(
         for mantissa in 2.0 ** (-np.arange(steps) / steps):
             total, exponents = 0.0, {}
             for synapse in synapses:
-                weights, unit = _weights(synapse), unit_of(synapse)
+                weights, unit, grid = _weights(synapse), 1.0, float(mantissa)
+                if gained := _gained(graph, groups, synapse):
+                    # The scale of a gain that meets what it multiplies cancels.
+                    unit, grid = (1.0, 1.0) if gained == group else (scale[gained], grid)
                 error, exponents[synapse.name] = _best_exponent(
-                    weights * unit, mantissa, bits[synapse.name], moments[synapse.name] / unit**2
+                    weights * unit, grid, bits[synapse.name], moments[synapse.name] / unit**2
                 )
                 total += error
             if total < best:
@@ -254,33 +257,50 @@ def search_scales(
         frac |= chosen
         if group != _UNIT:
             # Count from the coarsest accumulator, so that the group's numbers are small.
+            counted = [s for s in synapses if _gained(graph, groups, s) != group]
             lowest = min(
-                frac[s.name] + rough.of(graph, graph.incoming(s.name, "input")[0]) for s in synapses
+                frac[s.name] + rough.of(graph, graph.incoming(s.name, "input")[0]) for s in counted
             )
-            for synapse in synapses:
+            for synapse in counted:
                 frac[synapse.name] -= lowest
             scale[group] *= 2.0**-lowest
     return Scales(groups, scale, frac)
 
 
+def _gained(
+    graph: FloatGraph, groups: Mapping[str, str], node: FloatDense | FloatAffine
+) -> str | None:
+    """The group of the currents that a gain multiplies; None if it multiplies none."""
+    (source,) = graph.sources(node.name)
+    if isinstance(node, FloatDense) or isinstance(graph.by_name[source], Input | FloatNeuron):
+        return None
+    return groups[source]
+
+
 def _in_order(
-    graph: FloatGraph, groups: Mapping[str, str], members: Mapping[str, Sequence[object]]
+    graph: FloatGraph,
+    groups: Mapping[str, str],
+    members: Mapping[str, Sequence[FloatDense | FloatAffine]],
 ) -> list[str]:
-    """The groups, each after those whose currents its gains multiply."""
+    """The groups with synapses, each after those whose currents its gains multiply."""
     order: list[str] = []
 
-    def visit(group: str) -> None:
-        if group in order:
-            return
-        for node in members[group]:
-            if isinstance(node, FloatAffine):
-                source = graph.sources(node.name)[0]
-                if not isinstance(graph.by_name[source], Input | FloatNeuron):
-                    visit(groups[source])
-        order.append(group)
+    def visit(group: str, path: tuple[str, ...] = ()) -> None:
+        for node in members.get(group, ()):
+            gained = _gained(graph, groups, node)
+            if gained in path:
+                raise GraphError(
+                    f"node '{node.name}': its gain and that of another node scale each other's "
+                    "currents, must meet other currents than those that the other multiplies"
+                )
+            if gained not in (None, group, *order):
+                visit(gained, (*path, group))
+        if group in members:
+            order.append(group)
 
     for group in members:
-        visit(group)
+        if group not in order:
+            visit(group)
     return order
 
 
