@@ -12,8 +12,8 @@ from reslif.hw.emit import generate, to_verilog
 from reslif.hw.folding import Fold, Folding
 from reslif.sim.job import Stalls
 from reslif.sw.formats import Format
-from reslif.sw.network import Edge, Input, Join, Network, NetworkError, Readout
-from small_networks import dense, lif, network
+from reslif.sw.network import Input, Join, Network, NetworkError, Readout
+from small_networks import affine, dense, lif, network
 
 N, CLASSES = 6, 3
 FOLDS = [Fold(4, 2), Fold(6, 6), Fold(1, 1), Fold(3, 3), Fold(2, 1), Fold(8, 4)]
@@ -65,6 +65,18 @@ def readout(kind, **options):
         "x fc1 lif1 fc2 lif2 readout",
     )
 
+
+LOOP_LAYERS = [*LAYERS, dense("rec", N, N, bits=2, frac=0), affine("v", N)]
+CHAIN = "x fc1 lif1 fc2 lif2 fc3 lif3 out readout"
+LOOPS = {
+    "all_to_all": network(LOOP_LAYERS, f"{CHAIN}, lif1 ~rec lif1, lif2 ~v lif2"),
+    "all_to_all_later": network(LOOP_LAYERS, f"{CHAIN}, lif2 ~rec lif2, lif1 ~v lif1"),
+    "around_two_layers": network(LOOP_LAYERS, f"{CHAIN}, lif2 ~rec lif1, lif2 ~v lif2"),
+    "around_all_layers": network(LOOP_LAYERS, f"{CHAIN}, lif3 ~rec lif1, lif2 ~v lif2"),
+    "of_the_membrane": network(LOOP_LAYERS, f"{CHAIN}, lif1 ~*rec lif1, lif2 ~v lif2"),
+    "no_loop": network(LOOP_LAYERS, f"{CHAIN}, lif1 rec lif3, lif2 ~v lif2"),
+}
+"""One dense layer and an affine unit beside the same chain; the last reads without a delay."""
 
 OTHERS = {
     "sew_and": sew("and"),
@@ -124,6 +136,26 @@ OTHERS = {
     "synapse_without_neurons": network(
         [X, dense("fc1", N, N), Readout("readout", "sum_current", N)], "x fc1 readout"
     ),
+    "neurons_that_read_themselves": network(
+        [X, FC1, LIF1, LIF2, *TAIL],
+        "x fc1 lif1 lif2 out readout, lif1 ~lif1, lif2 ~*lif2, lif2 ~lif2",
+    ),
+    "membranes_as_beats_and_events": network(
+        [
+            X, FC1, LIF1, FC2, Join("join", "iand", N),
+            lif("lif2", N, 90, membrane=Format(16, 6)), *TAIL,
+        ],
+        "x fc1 lif1 *fc2 join.branch lif2 out readout, lif1 *join.shortcut, lif1 *lif2, lif1 lif2",
+    ),
+    "gain_and_bias_of_each_timestep": network(
+        [X, FC1, affine("gain", N, 16), LIF1, affine("scale", N), lif("lif2", N), *TAIL],
+        "x fc1 gain lif1 scale lif2 out readout",
+    ),
+    "affine_input_and_scores": network(
+        [Input("x", N, Format(3, 1)), affine("in", N, 16), LIF1, FC2, affine("last", N, 16),
+         Readout("readout", "sum_current", N)],
+        "x in lif1 fc2 last readout",
+    ),
     "one_of_everything": network(
         [
             Input("x", 1), dense("fc1", 1, 1, seed=5), lif("lif1", 1, 3),
@@ -133,12 +165,13 @@ OTHERS = {
     ),
 }  # fmt: skip
 
-GRAPHS = SAME_LAYERS | OTHERS
+GRAPHS = SAME_LAYERS | LOOPS | OTHERS
 
 
 @pytest.fixture(scope="module")
 def batch() -> Batch:
-    designs = {name: (net, Folding(FOLDS[0])) for name, net in SAME_LAYERS.items()}
+    same = SAME_LAYERS | LOOPS
+    designs = {name: (net, Folding(FOLDS[0])) for name, net in same.items()}
     for number, (name, net) in enumerate(OTHERS.items()):
         designs[name] = net, Folding(FOLDS[number % len(FOLDS)])
     return Batch(designs)
@@ -185,18 +218,15 @@ def test_only_the_registers_know_the_digest(batch):
     assert engine(text) == engine(batch.texts["chain"])
 
 
-@pytest.mark.parametrize(
-    "edge", [Edge("lif2", "lif1", delay=1), Edge("lif1", "fc2", delay=1)], ids=str
-)
-def test_an_edge_that_cannot_be_built_is_an_error(edge, tmp_path):
-    chain = SAME_LAYERS["chain"]
-    edges = tuple(e for e in chain.edges if (e.target, e.port) != ("fc2", "input"))
-    if edge.target != "fc2":
-        edges = chain.edges
-    net = Network(chain.nodes, (*edges, edge), chain.max_steps)
-    with pytest.raises(
-        NetworkError, match=rf"^edge {edge.source} -> {edge.target}\.input: .*delay"
-    ):
+def test_different_loops_are_different_hardware(batch):
+    texts = {engine(batch.texts[name]) for name in LOOPS}
+    assert len(texts) == len(LOOPS) == 6
+
+
+def test_what_cannot_be_built_is_an_error(tmp_path):
+    nodes = [X, FC1, LIF1, dense("rec", N, N), LIF2, ADD, *TAIL]
+    net = network(nodes, "x fc1 lif1 add.branch out readout, lif1 ~rec lif2 add.shortcut")
+    with pytest.raises(NetworkError, match=r"^node 'lif2': .* cannot know when a sample ends"):
         generate(net, tmp_path / "design")
     assert not (tmp_path / "design").exists()
 
