@@ -12,6 +12,7 @@ from reslif.sw.network import Adaptive
 from reslif.sw.nn import LayerError
 from snntorch_oracle import (
     RESETS,
+    SHORT,
     Trace,
     all_at_once,
     difference,
@@ -213,7 +214,7 @@ def test_backward_by_hand_equals_autograd(
         per_neuron, reset_mechanism=reset, reset_delay=delay, inhibition=inhibition,
         detach_reset=detach, normalise_surrogate=normalise,
     )  # fmt: skip
-    require_gradients(neuron, drive(), NAMES)
+    require_gradients(neuron, drive(shape=SHORT), NAMES)
 
 
 @pytest.mark.parametrize("reset", ["subtract", "zero"])
@@ -221,14 +222,14 @@ def test_the_states_before_the_first_step_have_their_gradients(reset: str) -> No
     """That of ``fired`` by way of an attached delayed reset alone."""
     neuron = learning(True, reset_mechanism=reset, detach_reset=False)
     fired = (drive(3)[0] > 0).double()
-    require_gradients(neuron, drive(), NAMES, [fired, drive(4)[0].abs(), drive(5)[0]])
+    require_gradients(neuron, drive(shape=SHORT), NAMES, [fired, drive(4)[0].abs(), drive(5)[0]])
 
 
 def test_backward_with_a_learnt_graded_factor_equals_autograd() -> None:
     neuron = learning(
         False, graded_spikes_factor=number(0.5, 2, True), learn_graded_spikes_factor=True
     )
-    require_gradients(neuron, drive(), NAMES)
+    require_gradients(neuron, drive(shape=SHORT), NAMES)
 
 
 def test_only_what_is_learnt_gets_a_gradient_and_the_rest_is_unchanged() -> None:
