@@ -53,13 +53,19 @@ class Pipe:
             self.m.d.sync += register.eq(value)
         return register
 
-    def later(self, value: ValueLike, stages: int, name: str) -> Value:
-        """``value`` as many stages later; a constant needs no registers."""
+    def named(self, value: ValueLike, name: str, shape: Shape) -> Signal:
+        """``value`` in the same stage, cut to ``shape``, which holds it."""
+        signal = self.signal(shape, name)
+        self.m.d.comb += signal.eq(value)
+        return signal
+
+    def later(self, value: Any, stages: int, name: str) -> Any:
+        """``value`` as many stages later; a plain integer needs no registers."""
         if isinstance(value, int):
-            return Value.cast(value)
+            return value
         for stage in range(stages):
             value = self.stage(value, f"{name}{stage + 1}")
-        return Value.cast(value)
+        return value
 
 
 class Bounded(NamedTuple):
@@ -77,6 +83,11 @@ class Firing(NamedTuple):
     bounded: Value
     membrane: Value
     clipped: Value
+
+    def results(self, level: Value | int) -> dict[str, Value]:
+        """What may be sent of a neuron whose fire level is ``level``."""
+        margin = self.bounded - level
+        return {"spike": self.fired, "membrane": self.membrane, "margin": margin}
 
 
 def signed_digits(value: int) -> tuple[int, int]:

@@ -32,9 +32,5 @@ class LIFModel(NeuronModel):
         # Stage 3.
         threshold = pipe.later(threshold, 2, "threshold")
         firing = fire(pipe, config, value, threshold, threshold)
-        results = {
-            "spike": firing.fired,
-            "membrane": firing.membrane,
-            "margin": firing.bounded - threshold,
-        }
-        return LaneUpdate({"membrane": firing.membrane}, firing.fired, results, [firing.clipped])
+        states = {"membrane": firing.membrane}
+        return LaneUpdate(states, firing.fired, firing.results(threshold), [firing.clipped])

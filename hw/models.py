@@ -5,12 +5,20 @@ from __future__ import annotations
 from amaranth.hdl import Shape
 from amaranth.lib import data
 
-from ..sw.network import LIF, Neuron
+from ..sw.network import LIF, LSTM, Adaptive, Alpha, Neuron, Synaptic
+from .adaptive import AdaptiveModel
+from .alpha import AlphaModel
 from .lif import LIFModel
+from .lstm import LSTMModel
 from .neurons import NeuronArray, NeuronModel
+from .synaptic import SynapticModel
 
 MODELS: dict[type[Neuron], type[NeuronModel]] = {
     LIF: LIFModel,
+    Synaptic: SynapticModel,
+    Alpha: AlphaModel,
+    Adaptive: AdaptiveModel,
+    LSTM: LSTMModel,
 }
 
 

@@ -143,6 +143,8 @@ class NeuronArray(wiring.Component):
         self.lanes = lanes
         self.sends = sends
         self.words = words_of(model.node.size, lanes)
+        self.probes: dict[str, tuple[Signal, Signal]] = {}
+        """For each state variable, when a word of it is written and the word; by elaboration."""
         spike = data.StructLayout({name: model.results[name] for name in sends})
         super().__init__(
             {
@@ -235,6 +237,7 @@ class NeuronArray(wiring.Component):
         for name, shape in model.states.items():
             probe_valid = Signal(name=f"probe_{name}_valid")
             probe_data = Signal(lanes * shape.width, name=f"probe_{name}_data")
+            self.probes[name] = probe_valid, probe_data
             m.d.comb += [
                 probe_valid.eq(write.en),
                 probe_data.eq(Cat(update.states[name] for update in updates)),

@@ -1,18 +1,15 @@
+"""Arrays of LIF neurons against the golden step, and what all arrays share."""
+
 from dataclasses import replace
 
 import numpy as np
 import pytest
-from amaranth.hdl import Module
-from amaranth.lib import wiring
-from amaranth.lib.wiring import In, Out
+from neuron_sim import assert_same, differ, expected, random_currents, simulate
 from reslif.hw.lanes import signed_digits
 from reslif.hw.lif import LIFModel
-from reslif.hw.models import neuron_array, neuron_config
-from reslif.hw.streams import current_stream, shape_of, words_of
+from reslif.hw.models import MODELS
 from reslif.sw.formats import Format
-from reslif.sw.golden import lif_step
-from reslif.sw.network import LIF
-from streams_sim import beats_of, run, values_of
+from reslif.sw.network import LIF, NODE_TYPES, Neuron
 
 CURRENT = Format(7, 1)
 MEMBRANE = Format(9, 4)
@@ -26,57 +23,14 @@ RESETS = [
 ]
 
 
-class Array(wiring.Component):
-    """The neurons of a node, configured."""
-
-    def __init__(self, node: LIF, lanes: int) -> None:
-        align = node.membrane.frac - CURRENT.frac
-        self.node = node
-        sends = ("spike", "membrane", "margin")
-        self.array = neuron_array(node, lanes, shape_of(CURRENT), align, sends)
-        super().__init__(
-            {
-                "currents": In(current_stream(lanes, shape_of(CURRENT))),
-                "spikes": Out(current_stream(lanes, self.array.spikes.payload.values[0].shape())),
-            }
-        )
-
-    def elaborate(self, platform):
-        m = Module()
-        m.submodules.array = self.array
-        m.d.comb += self.array.config.eq(neuron_config(self.node))
-        wiring.connect(m, wiring.flipped(self.currents), self.array.currents)
-        wiring.connect(m, self.array.spikes, wiring.flipped(self.spikes))
-        return m
-
-
-def expected(node, currents):
-    """Membrane, spike and margin ``[T, B, n]`` by the golden step."""
-    batch = currents.shape[1]
-    u, f = np.zeros((batch, node.size), np.int64), np.zeros((batch, node.size), bool)
-    seen = []
-    for current in currents << (node.membrane.frac - CURRENT.frac):
-        u, f, v, _ = lif_step(node, u, f, current)
-        seen.append((u, f.astype(int), v - node.threshold))
-    return [np.stack(parts) for parts in zip(*seen, strict=True)]
-
-
-def node_of(reset, delayed, keep, *, strict=True, per_neuron=False, size=7):
+def node_of(reset, delayed, keep=False, *, strict=True, per_neuron=False, size=7, rectify=False):
     rng = np.random.default_rng(5)
     leak, threshold = np.array(13), np.array(40)
     if per_neuron:
         leak, threshold = rng.integers(0, 17, size), rng.integers(1, 90, size)
-    return LIF("lif", size, MEMBRANE, leak, 4, threshold, reset, delayed, strict, keep)
-
-
-def simulate(node, lanes, currents, **stalls):
-    count = words_of(node.size, lanes) * currents.shape[0] * currents.shape[1]
-    got = run(
-        Array(node, lanes), {"currents": beats_of(currents, lanes)}, "spikes", count, **stalls
+    return LIF(
+        "lif", size, MEMBRANE, leak, 4, threshold, reset, delayed, strict, keep, rectify=rectify
     )
-    return [
-        values_of(got, currents.shape, lanes, field) for field in ("membrane", "spike", "margin")
-    ], got
 
 
 def currents_for(size, steps=9, batch=3):
@@ -91,38 +45,65 @@ def currents_for(size, steps=9, batch=3):
 def test_step_equals_golden(reset, delayed, keep, strict, per_neuron, lanes):
     node = node_of(reset, delayed, keep, strict=strict, per_neuron=per_neuron)
     currents = currents_for(node.size)
-    want = expected(node, currents)
-    got, beats = simulate(node, lanes, currents, idle=0.2, stall=0.3)
-    for name, a, b in zip(("membrane", "spike", "margin"), got, want, strict=True):
-        np.testing.assert_array_equal(a, b, err_msg=name)
-    assert 0 < want[1].mean() < 1
-    assert want[0].max() == MEMBRANE.max or reset != "none"
-    assert sum(int(beat.end_of_sample) for _, beat in beats) == 3
+    want = expected(node, currents, CURRENT)
+    got = simulate(node, lanes, currents, CURRENT, idle=0.2, stall=0.3)
+    assert_same(got, want)
+    assert 0 < want.values["sent.spike"].mean() < 1
+    assert want.values["membrane"].max() == MEMBRANE.max or reset != "none"
+    assert want.saturated > 0
+    assert sum(int(beat.end_of_sample) for _, beat in got.beats) == 3
 
 
-@pytest.mark.parametrize("fault", ["strict", "delay", "leak", "threshold"])
+@pytest.mark.parametrize(("reset", "delayed", "keep"), RESETS)
+@pytest.mark.parametrize("lanes", [2, 7])
+def test_rectified_step_equals_golden(reset, delayed, keep, lanes):
+    """What rectification takes away is not counted as saturated."""
+    node = node_of(reset, delayed, keep, rectify=True, per_neuron=True)
+    currents = currents_for(node.size)
+    want = expected(node, currents, CURRENT)
+    plain = expected(replace(node, rectify=False), currents, CURRENT)
+    assert_same(simulate(node, lanes, currents, CURRENT, idle=0.2, stall=0.3), want)
+    assert 0 < want.values["sent.spike"].mean() < 1
+    assert want.values["membrane"].min() == 0 > plain.values["membrane"].min()
+    assert want.saturated > 0
+
+
+def test_unsigned_currents_and_those_on_the_membranes_grid():
+    form = Format(6, 4, signed=False)
+    node = node_of("subtract", True, per_neuron=True)
+    currents = random_currents(form, node.size, 16)
+    want = expected(node, currents, form)
+    assert_same(simulate(node, 2, currents, form), want)
+    assert 0 < want.values["sent.spike"].mean() < 1
+
+
+@pytest.mark.parametrize("fault", ["strict", "delay", "leak", "threshold", "rectify"])
 def test_faults_are_caught(fault):
     """Each planted fault changes what the comparison above sees."""
-    node = node_of("subtract", True, True)
+    node = node_of("subtract", True, keep=True)
     changes = {
         "strict": {"strict": False},
         "delay": {"reset_delay": False},
         "leak": {"leak": 14},
         "threshold": {"threshold": 41},
+        "rectify": {"rectify": True},
     }
     currents = currents_for(node.size, steps=40)
-    got, _ = simulate(replace(node, **changes[fault]), 4, currents)
-    assert (got[1] != expected(node, currents)[1]).any()
+    got = simulate(replace(node, **changes[fault]), 4, currents, CURRENT)
+    assert "sent.spike" in differ(got, expected(node, currents, CURRENT))
 
 
 @pytest.mark.parametrize("lanes", [1, 4])
 def test_latency_and_throughput(lanes):
-    node = node_of("subtract", True, True, size=16)
-    _, beats = simulate(node, lanes, currents_for(16))
-    cycles = [cycle for cycle, _ in beats]
+    node = node_of("subtract", True, size=16)
+    cycles = [cycle for cycle, _ in simulate(node, lanes, currents_for(16), CURRENT).beats]
     # A beat that is offered in cycle 0 is seen `latency` cycles later; then one comes each cycle.
-    assert cycles[0] == LIFModel.latency
-    assert cycles == list(range(cycles[0], cycles[0] + len(cycles)))
+    assert cycles == list(range(LIFModel.latency, LIFModel.latency + len(cycles)))
+
+
+def test_every_neuron_of_the_contract_has_a_model():
+    contract = {kind for kind in NODE_TYPES if issubclass(kind, Neuron)}
+    assert contract == MODELS.keys()
 
 
 @pytest.mark.parametrize("value", range(257))
