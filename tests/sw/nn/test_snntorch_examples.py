@@ -261,9 +261,14 @@ def test_reset_reaches_nested_neurons_and_no_others() -> None:
     other = p.snn.Leaky(beta=0.9, init_hidden=True)
     inner(FLAT)
     other(FLAT)
+    lif = p.snn.LIF()
+    lif.stateful = True
+    lif(FLAT[None])
     assert inner[1].mem.abs().sum() > 0
-    p.utils.reset(net)
+    assert lif.state is not None
+    p.utils.reset(nn.ModuleList([net, lif]))
     assert inner[1].mem.numel() == 0
+    assert lif.state is None
     assert other.mem.abs().sum() > 0
     # snnTorch looks at direct children only, then at all neurons of their classes.
     lone = snntorch.Leaky(beta=0.9, init_hidden=True)
