@@ -102,7 +102,7 @@ class NeuronModel:
         )
 
     @property
-    def results(self) -> dict[str, ShapeLike]:
+    def results(self) -> Mapping[str, ShapeLike]:
         """What a neuron can send: its ``spike``, its stored ``membrane``, its ``margin`` above
         the fire level.
         """

@@ -14,7 +14,8 @@ from reslif.hw.models import neuron_array, neuron_config
 from reslif.hw.streams import current_stream, shape_of, words_of
 from reslif.sw.formats import Format
 from reslif.sw.golden import neuron_step
-from reslif.sw.network import Neuron
+from reslif.sw.network import LIF, LSTM, Adaptive, Alpha, Neuron, Synaptic
+from reslif.sw.neurons.table import Tanh
 from streams_sim import beats_of, stream_get, stream_put, values_of
 
 RESETS = [
@@ -24,6 +25,34 @@ RESETS = [
     ("zero", False),
     ("none", True),
 ]
+_THRESHOLDS = np.array([20, 40, 60, 80, 90, 100])
+_TANH = Tanh.of(step=4, frac=7)
+EXAMPLES: tuple[Neuron, ...] = (
+    LIF("n", 6, Format(9, 5), np.array(13), 4, _THRESHOLDS),
+    Synaptic("n", 6, Format(9, 5), Format(8, 4), np.array(9), np.array(13), 4, _THRESHOLDS),
+    Alpha(
+        "n",
+        6,
+        Format(10, 4),
+        Format(9, 4),
+        *(np.array(14), np.array(9), 4, np.array(30), 3, _THRESHOLDS, "subtract"),
+    ),
+    Adaptive(
+        "n",
+        6,
+        Format(9, 5),
+        Format(7, 5, signed=False),
+        *(np.array(13), np.array(15), 4, _THRESHOLDS, np.array(30)),
+    ),
+    LSTM(
+        "n",
+        6,
+        Format(9, 8),
+        Format(10, 8),
+        *(6, _TANH.entries, _TANH.step, _TANH.frac, _THRESHOLDS, "subtract"),
+    ),
+)
+"""A node of each kind, six neurons each, with numbers of their own."""
 SENDS = ("spike", "membrane", "margin")
 
 

@@ -17,8 +17,20 @@ from amaranth.hdl import Elaboratable, Module, Signal, Value
 from amaranth.lib import stream
 from amaranth.lib.memory import Memory
 from batch_sim import Batch
+from neuron_sim import EXAMPLES, assert_same, expected, random_currents, simulate
 from reslif import hw
-from reslif.hw import accumulators, buffers, events, neurons, readout, weights
+from reslif.hw import (
+    accumulators,
+    activation,
+    affine,
+    buffers,
+    delay,
+    events,
+    lstm,
+    neurons,
+    readout,
+    weights,
+)
 from reslif.hw.buffers import StepBuffer
 from reslif.hw.emit import to_verilog
 from reslif.hw.folding import Fold, Folding
@@ -29,7 +41,18 @@ from reslif.sw.network import Input, Join, Network, Readout
 from small_networks import dense, lif, network, residual
 from streams_sim import run
 
-USERS = (accumulators, buffers, events, neurons, readout, weights)
+USERS = (
+    accumulators,
+    activation,
+    affine,
+    buffers,
+    delay,
+    events,
+    lstm,
+    neurons,
+    readout,
+    weights,
+)
 HW = Path(next(iter(hw.__path__)))
 
 
@@ -110,6 +133,18 @@ def test_designs_with_poisoned_memories_equal_the_golden_model():
         samples *= random.random(shape) < random.choice([0.2, 0.6, 1], (9, 6, 1))
         for seed, stalls in enumerate([Stalls(), Stalls(0.3, 0.3), Stalls(0, 0.7), Stalls(0.1, 0)]):
             batch.run(name, samples, stalls=stalls, seed=seed)
+
+
+@pytest.mark.usefixtures("poison")
+@pytest.mark.parametrize("words", [1, 2, 3, 6])
+@pytest.mark.parametrize("node", EXAMPLES, ids=lambda node: type(node).__name__)
+def test_arrays_with_poisoned_memories_equal_the_golden_step(node, words):
+    form = Format(8, 4)
+    currents = random_currents(form, node.size * node.INPUTS, 12)
+    for idle, stall in [(0.0, 0.0), (0.0, 0.6), (0.5, 0.0), (0.3, 0.3)]:
+        got = simulate(node, 6 // words, currents, form, idle, stall)
+        assert_same(got, expected(node, currents, form))
+    assert 0 < got.values["sent.spike"].mean() < 1
 
 
 class HastyBuffer(StepBuffer):
