@@ -123,7 +123,10 @@ def _backward(
     grad_outputs: tuple[Tensor | None, ...],
     needs: tuple[bool, ...],
 ) -> list[Tensor | None]:
-    """Gradients of the input current, the initial (f, b, u), and β, ρ, increment and θ."""
+    """Gradients of the input current, the initial (f, b, u), and β, ρ, increment and θ.
+
+    One step's tensors at a time, as in :mod:`.lif_function`.
+    """
     v, fired, adaptation, membrane = traces
     beta, adaptation_beta, increment, threshold = numbers
     subtract, zero = rule.reset_mechanism == "subtract", rule.reset_mechanism == "zero"
@@ -131,51 +134,53 @@ def _backward(
     grad_current = torch.empty_like(v)
     sums = [torch.zeros_like(v[0]) if need else None for need in needs]
     of_beta, of_adaptation_beta, of_increment, of_threshold = sums
-    # By way of the next step: of f as its r, of b as its level, of u.
+    # By way of the next step: of f as its r, of b as its level, of u. All three change in place.
     gf, gb, gu = (torch.zeros_like(v[0]) for _ in range(3))
     for t in range(len(v) - 1, -1, -1):
-        f, now = fired[t], v[t]
+        f, now, gv = fired[t], v[t], grad_current[t]
         r, b, u = (
             (trace[t - 1] if t else first)
             for trace, first in zip((fired, adaptation, membrane), start, strict=True)
         )
-        of_spike, of_f, of_b, of_u = (0.0 if grad is None else grad[t] for grad in grad_outputs)
-        if rule.inhibition:
-            of_spike = of_spike * winner_mask(now - (threshold + b))
-        gf, gb, gu = gf + of_spike + of_f, gb + of_b, gu + of_u
+        of_spike, *of_states = (None if grad is None else grad[t] for grad in grad_outputs)
+        if of_spike is not None:
+            mask = winner_mask(now - (threshold + b)) if rule.inhibition else None
+            gf += of_spike if mask is None else of_spike * mask
+        for total, grad in zip((gf, gb, gu), of_states, strict=True):
+            if grad is not None:
+                total += grad
 
         # u from v
         if not rule.reset_delay:
             if attached:
-                gf = gf - gu * (threshold if subtract else now)
+                gf.addcmul_(gu, threshold if subtract else now, value=-1)
             if subtract:
                 _add(of_threshold, gu, f, -1)
             elif zero:
-                gu = gu * (1 - f)
+                gu.addcmul_(gu, f, value=-1)
         # b from the b before and f
         _add(of_adaptation_beta, gb, b)
         _add(of_increment, gb, f)
-        gf = gf + gb * increment
+        gf.addcmul_(gb, increment)
         # f from v, θ and the b before, as spike of v − b
         slope, minus_slope = spike_slopes(now - b, threshold, rule)
-        by_spike = gf * slope
         _add(of_threshold, gf, minus_slope, -1)
-        gb = gb * adaptation_beta - by_spike
-        gv = gu + by_spike
+        gf *= slope
+        torch.mul(gb, adaptation_beta, out=gb).sub_(gf)
+        torch.add(gu, gf, out=gv)
         # v from r, the u before and the input
-        gf = torch.zeros_like(gf)
+        gf.zero_()
         if rule.reset_delay:
             if attached and subtract:
-                gf = -gv * threshold
+                gf.addcmul_(gv, threshold, value=-1)
             elif attached and current is not None:
-                gf = -gv * torch.addcmul(current[t], u, beta)
+                gf.addcmul_(gv, torch.addcmul(current[t], u, beta), value=-1)
             if subtract:
                 _add(of_threshold, gv, r, -1)
             elif zero:
-                gv = gv * (1 - r)
-        grad_current[t] = gv
+                gv.addcmul_(gv, r, value=-1)
         _add(of_beta, gv, u)
-        gu = gv * beta
+        torch.mul(gv, beta, out=gu)
     of_numbers = [
         None if grad is None else grad.sum_to_size(number.shape)
         for grad, number in zip(sums, numbers, strict=True)
