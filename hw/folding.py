@@ -15,7 +15,18 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from math import gcd
 
-from ..sw.network import Affine, Dense, Edge, Input, Network, NetworkError, Neuron, Node, Readout
+from ..sw.network import (
+    Affine,
+    Dense,
+    Edge,
+    Input,
+    Join,
+    Network,
+    NetworkError,
+    Neuron,
+    Node,
+    Readout,
+)
 from .streams import words_of
 
 
@@ -76,10 +87,16 @@ class Plan:
     def _check_ends(self) -> None:
         """A delayed edge cannot tell when a sample ends: some nodes need one that can."""
         for node in self.network.order:
-            counts = isinstance(node, Affine) and node.steps
-            if node.name in self.timed or not (counts or isinstance(node, Neuron | Readout)):
+            if node.name in self.timed:
                 continue
-            must = "gain and bias [n]" if counts else "an edge from a node of the same timestep too"
+            if isinstance(node, Affine) and node.steps:
+                must = "gain and bias [n]"
+            elif isinstance(node, Join) and node.format is not None:
+                must = "no format of its own, whose saturation would be counted"
+            elif isinstance(node, Neuron | Readout):
+                must = "an edge from a node of the same timestep too"
+            else:
+                continue
             raise NetworkError(
                 f"node '{node.name}': all its edges come from the timestep before, so that it "
                 f"cannot know when a sample ends; it must have {must}"

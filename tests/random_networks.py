@@ -6,11 +6,24 @@ test (quantised training, golden model, RTL) can draw the same networks; hypothe
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
-from reslif.sw.formats import Format
-from reslif.sw.network import LIF, Dense, Edge, Input, Join, Network, Node, Readout, Values
+from random_neurons import FAMILIES, hidden, lstm, neuron
+from reslif.sw.formats import SPIKE, Format
+from reslif.sw.network import (
+    LIF,
+    Affine,
+    Dense,
+    Edge,
+    Input,
+    Join,
+    Network,
+    Neuron,
+    Node,
+    Readout,
+    Values,
+)
 
 RESETS = (
     ("subtract", True, True),
@@ -42,9 +55,13 @@ class _Builder:
         return options[int(self.random.integers(len(options)))]
 
     def add(self, node: Node, **ports: list[str]) -> str:
+        """Add ``node`` with its edges; ``name*`` stands for the membrane of a neuron."""
         self.nodes.append(node)
         for port, sources in ports.items():
-            self.edges += [Edge(source, node.name, port) for source in sources]
+            self.edges += [
+                Edge(s.rstrip("*"), node.name, port, 0, "membrane" if "*" in s else "output")
+                for s in sources
+            ]
         read = [source for sources in ports.values() for source in sources]
         self.unread = [name for name in self.unread if name not in read]
         if not isinstance(node, Readout):
@@ -52,6 +69,8 @@ class _Builder:
                 {port: [self.values[s] for s in sources] for port, sources in ports.items()}
             )
             self.unread.append(node.name)
+        if isinstance(node, Neuron):
+            self.values[f"{node.name}*"] = Values.full(node.membrane, node.size)
         return node.name
 
     def dense(self, source: str, size: int) -> str:
@@ -61,6 +80,13 @@ class _Builder:
         bias = self.random.integers(-form.max, form.max + 1, size) if self.chance(0.6) else None
         name = f"dense{len(self.nodes)}"
         return self.add(Dense(name, weight, form, bias), input=[source])
+
+    def affine(self, source: str, steps: int = 0) -> str:
+        size, form = self.values[source].size, Format(self.pick(BITS), 0)
+        shapes = [(steps, size) if steps and self.chance(0.5) else (size,) for _ in range(2)]
+        gain, bias = (self.random.integers(-form.max, form.max + 1, shape) for shape in shapes)
+        node = Affine(f"affine{len(self.nodes)}", gain, form, bias if self.chance(0.7) else None)
+        return self.add(node, input=[source])
 
     def lif(self, sources: list[str], inhibition: bool = False) -> str:
         size = self.values[sources[0]].size
@@ -143,6 +169,84 @@ def random_network(
         last = b.lif([last], inhibition and kind == "count")
     b.add(Readout("readout", kind, classes), input=[last])
     return Network(tuple(b.nodes), tuple(b.edges), max_steps=16)
+
+
+def recurrent_network(seed: int, *, max_size: int = 7, steps: int = 16) -> Network:
+    """One to three layers of neurons of any family, with loops of any kind.
+
+    A layer may read itself or one behind it, all to all or one to one or as it is; membranes go
+    where currents and spikes go; affine units scale currents, each timestep differently or not.
+    """
+    b = _Builder(np.random.default_rng([seed, 4]))
+    size = int(b.random.integers(1, max_size + 1))
+    form = b.pick([SPIKE, SPIKE, Format(3, 1)])
+    source = b.add(Input("input", size, form))
+    same, loops, cells = [source], [], []
+    """What can be joined; edges that wait for their neurons; the neurons."""
+    for _ in range(int(b.random.integers(1, 4))):
+        if b.chance(0.2):
+            source = _lstm_layer(b, source, size)
+        else:
+            current = b.dense(f"{b.pick(cells)}*" if cells and b.chance(0.15) else source, size)
+            if b.chance(0.3):
+                current = b.affine(current, steps)
+            sources = [current]
+            if b.chance(0.3):
+                sources.append(b.pick(same))
+            if cells and b.chance(0.2):
+                sources.append(f"{b.pick(cells)}*")
+            waiting = [_loop(b, size) for _ in range(b.pick([0, 1, 1, 2]))]
+            name = f"neuron{len(b.nodes)}"
+            values = [b.values[s] for s in [*sources, *waiting]]
+            node = neuron(b.pick(FAMILIES), name, size, b.random, values)
+            node = replace(node, inhibition=b.chance(0.1))
+            source = b.add(node, input=sources)
+            loops += [(way, name, len(cells)) for way in waiting]
+        cells.append(source)
+        if b.chance(0.3):
+            source = b.join(source, b.pick(same), False)
+        same.append(source)
+    for way, reader, first in loops:
+        # A neuron at or behind the one that reads it: the loop must close.
+        origin = b.pick(cells[first:])
+        if way == "":
+            b.edges.append(Edge(origin, reader, delay=1))
+        else:
+            b.edges += [Edge(origin, way, delay=1), Edge(way, reader)]
+    gather = [source, *(n for n in b.unread if n != source and b.values[n].size == size)]
+    b.unread = [n for n in b.unread if n in gather]
+    classes = int(b.random.integers(1, max_size + 1))
+    if len(gather) > 1:
+        source = b.lif(gather)
+    last = b.dense(source, classes)
+    kind = b.pick(READOUTS)
+    if kind != "sum_current":
+        last = b.lif([last])
+    b.add(Readout("readout", kind, classes), input=[last])
+    return Network(tuple(b.nodes), tuple(dict.fromkeys(b.edges)), max_steps=steps)
+
+
+def _loop(b: _Builder, size: int) -> str:
+    """A node whose delayed edge comes later, or nothing: the spikes themselves."""
+    kind = b.pick(["dense", "affine", ""])
+    b.values[""] = Values.full(SPIKE, size)
+    if kind:
+        name = b.dense("", size) if kind == "dense" else b.affine("")
+        b.edges = [edge for edge in b.edges if edge.source]
+        b.unread.remove(name)
+        return name
+    return ""
+
+
+def _lstm_layer(b: _Builder, source: str, size: int) -> str:
+    """LSTM cells; what they remember may feed back through a dense layer."""
+    sources, name, form = [b.dense(source, 4 * size)], f"lstm{len(b.nodes)}", hidden(b.random)
+    b.values[f"{name}*"] = Values.full(form, size)
+    back = b.dense(f"{name}*", 4 * size) if b.chance(0.8) else ""
+    sources += [back] * bool(back)
+    node = lstm(name, size, form, b.random, [b.values[s] for s in sources])
+    b.edges = [replace(edge, delay=1) if edge.source == name else edge for edge in b.edges]
+    return b.add(node, input=sources)
 
 
 def random_samples(network: Network, seed: int, steps: int = 9, batch: int = 4) -> np.ndarray:

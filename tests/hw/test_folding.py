@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from reslif.hw.folding import Fold, Folding, FoldingError, Plan
+from reslif.sw.formats import Format
 from reslif.sw.network import Dense, Edge, Input, Join, Network, NetworkError, Readout
 from small_networks import affine, dense, lif, network, residual
 
@@ -135,6 +136,11 @@ def test_a_membrane_is_not_held_back_by_inhibition():
             [affine("v", N, steps=16), lif("b", N)],
             "x fc a out readout, a ~rec v b out2.shortcut, fc b",
             r"^node 'v': all its edges .* it must have gain and bias \[n\]$",
+        ),
+        (
+            [lif("b", N), Join("j", "add", N, Format(3))],
+            "x fc a out readout, a ~rec j.branch b out2.shortcut, a ~j.shortcut, fc b",
+            "^node 'j': all its edges .* it must have no format of its own, whose saturation",
         ),
     ],
 )

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 import pytest
 from batch_sim import Batch
-from random_networks import random_network, random_samples
+from random_networks import random_network, random_samples, recurrent_network
 from reslif.hw.folding import Fold, Folding
 from reslif.sim.job import Stalls
 from reslif.sim.verdict import spikes
+from reslif.sw.network import LIF, LSTM, Adaptive, Affine, Alpha, Network, Synaptic
 
 PER_TOP = 14
 TOPS = 4
+LOOP_TOPS = 2
 
 
 def folding(seed: int) -> Folding:
@@ -21,10 +25,12 @@ def folding(seed: int) -> Folding:
     return Folding(Fold(neuron_lanes * int(random.integers(1, 5)), neuron_lanes))
 
 
-def check(first: int, count: int) -> tuple[int, int, int]:
-    """Values compared, LIF layers, and how many of those spiked."""
+def check(
+    first: int, count: int, draw: Callable[[int], Network] = random_network
+) -> tuple[int, int, int]:
+    """Values compared, layers of neurons, and how many of those spiked."""
     seeds = range(first, first + count)
-    batch = Batch({str(seed): (random_network(seed), folding(seed)) for seed in seeds})
+    batch = Batch({str(seed): (draw(seed), folding(seed)) for seed in seeds})
     compared = layers = alive = 0
     for seed in seeds:
         samples = random_samples(batch.networks[str(seed)], seed)
@@ -45,6 +51,33 @@ def test_random_networks_are_bit_exact(top):
     assert compared > 1000 * PER_TOP
     assert layers > PER_TOP
     assert alive > layers / 2  # equal silence would prove little
+
+
+@pytest.mark.parametrize("top", range(LOOP_TOPS))
+def test_random_recurrent_networks_are_bit_exact(top):
+    compared, layers, alive = check(PER_TOP * top, PER_TOP, recurrent_network)
+    assert compared > 1000 * PER_TOP
+    assert layers > PER_TOP
+    assert alive > layers / 2
+
+
+def test_random_recurrent_networks_use_everything():
+    nets = [recurrent_network(seed) for seed in range(PER_TOP * LOOP_TOPS)]
+    for kind in (LIF, Synaptic, Alpha, Adaptive, LSTM):
+        assert sum(bool(net.nodes_of(kind)) for net in nets) > 3
+    assert sum(any(node.steps for node in net.nodes_of(Affine)) for net in nets) > 3
+    for quantity, delay in (("output", 1), ("membrane", 0), ("membrane", 1)):
+        here = [any((e.quantity, e.delay) == (quantity, delay) for e in n.edges) for n in nets]
+        assert sum(here) > 3
+    assert sum(len(group) > 3 for net in nets for group in net.groups) > 3
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("top", range(20))
+def test_many_more_random_recurrent_networks_are_bit_exact(top):
+    compared, layers, alive = check(1000 + PER_TOP * top, PER_TOP, recurrent_network)
+    assert compared > 1000 * PER_TOP
+    assert alive > layers / 2
 
 
 @pytest.mark.slow
