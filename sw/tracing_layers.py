@@ -15,6 +15,7 @@ from .lowering import conv_matrix, pool_matrix
 from .network import LIF, Quantity
 from .nn import LI, SLSTM, LeakyParallel, Recurrence, RSynaptic, SConv2dLSTM, SpikingNeuron
 from .nn import LIF as OverTimeLIF
+from .nn import Adaptive as AdaptiveModule
 from .nn import Alpha as AlphaModule
 from .nn import Synaptic as SynapticModule
 from .nn.leaky import FirstOrder
@@ -22,6 +23,7 @@ from .nn.rleaky import RecurrentNeuron
 from .tracing_neurons import (
     ONE,
     ZERO,
+    adaptive,
     alpha,
     first_order,
     learnt,
@@ -86,6 +88,8 @@ def lower(
         layer = _leaky_parallel(module, name)
     elif isinstance(module, RecurrentNeuron):
         layer = _recurrent(module, name, outputs)
+    elif isinstance(module, AdaptiveModule):
+        layer = Layer(adaptive(module, name(""), outputs))
     elif isinstance(module, AlphaModule):
         layer = Layer(alpha(module, name(""), outputs))
     elif isinstance(module, SynapticModule):

@@ -17,10 +17,6 @@ _OWN = tuple(str(path) for path in Path(__file__).parent.glob("tracing*.py"))
 _TORCH = str(Path(torch.__file__).parent)
 
 
-class _Located(GraphError):
-    """An error that names its line."""
-
-
 def last_user_line(frames: Sequence[tuple[str, int | None]]) -> str:
     """``file:line: `` of the innermost frame that is neither PyTorch's nor the tracer's."""
     own = [f for f in frames if not f[0].startswith((_TORCH, *_OWN)) and f[0] != "<frozen"]
@@ -33,6 +29,7 @@ class Translator(fx.Interpreter):
     def __init__(self, traced: fx.GraphModule) -> None:
         super().__init__(traced)
         self.extra_traceback = False  # our errors are one line
+        self._refusal: GraphError | None = None
 
     def run_node(self, n: fx.Node) -> Any:
         try:
@@ -41,9 +38,9 @@ class Translator(fx.Interpreter):
             raise self._refuse(n, str(error).splitlines()[0]) from None
         try:
             self._translate(n, result)
-        except _Located:
-            raise
         except (GraphError, LayerError) as error:
+            if error is self._refusal:
+                raise
             raise self._refuse(n, str(error)) from None
         return result
 
@@ -71,4 +68,5 @@ class Translator(fx.Interpreter):
     def _refuse(self, n: fx.Node, why: str) -> GraphError:
         frames = re.findall(r'File "(.+)", line (\d+)', n.stack_trace or "")
         module = f"layer '{n.target}': " if n.op == "call_module" else ""
-        return _Located(f"{last_user_line(frames)}{module}{why}")
+        self._refusal = GraphError(f"{last_user_line(frames)}{module}{why}")
+        return self._refusal

@@ -11,9 +11,10 @@ from torch import Tensor, nn
 
 from .formats import Format
 from .graph import WIDE, FloatArray, FloatNeuron, float_lif
-from .network import LSTM, Alpha, Neuron, Synaptic
+from .network import LSTM, Adaptive, Alpha, Neuron, Synaptic
 from .neurons.table import Tanh
 from .nn import LIF, SLSTM, ParametricLIF, RSynaptic, SConv2dLSTM, SpikingNeuron
+from .nn import Adaptive as AdaptiveModule
 from .nn import Alpha as AlphaModule
 from .nn import Synaptic as SynapticModule
 from .nn.lif_function import NeuronRule
@@ -119,6 +120,23 @@ def alpha(module: AlphaModule, name: str, shape: Sequence[int]) -> FloatNeuron:
         "threshold": module.effective_threshold(),
     }
     learn = learnt(module, excitatory_leak=["alpha"], inhibitory_leak=["beta"])
+    return make_neuron(module, template, numbers, shape, learn)
+
+
+def adaptive(module: AdaptiveModule, name: str, shape: Sequence[int]) -> FloatNeuron:
+    narrower = Format(WIDE.width - 2, signed=False)  # θ + b must fit the membrane
+    template = Adaptive(
+        name, int(np.prod(shape)), WIDE, narrower, ZERO, ZERO, 0, ONE, ZERO, **options(module)
+    )
+    numbers = {
+        "leak": module.effective_beta(),
+        "adaptation_leak": module.effective_adaptation_beta(),
+        "threshold": module.effective_threshold(),
+        "increment": module.effective_increment(),
+    }
+    learn = learnt(
+        module, leak=["beta"], adaptation_leak=["adaptation_beta"], increment=["increment"]
+    )
     return make_neuron(module, template, numbers, shape, learn)
 
 

@@ -11,6 +11,7 @@ from reslif.sw.nn import (
     IF,
     LI,
     SLSTM,
+    Adaptive,
     Alpha,
     Lapicque,
     Leaky,
@@ -46,6 +47,7 @@ FAMILIES: dict[str, Callable[..., nn.Module]] = {
     "ParametricLIF, input whole": lambda **o: ParametricLIF(2.5, decay_input=False, **o),
     "Synaptic": lambda **o: Synaptic(0.6, torch.linspace(0.7, 0.95, N), **o),
     "Alpha": lambda **o: Alpha(0.8, 0.5, **o),
+    "Adaptive": lambda **o: Adaptive(0.9, torch.linspace(0.8, 0.95, N), 0.2, **o),
     "RLeaky": lambda **o: RLeaky(0.9, linear_features=N, **o),
     "RLeaky V": lambda **o: RLeaky(0.9, torch.linspace(-0.5, 0.6, N), all_to_all=False, **o),
     "RSynaptic": lambda **o: RSynaptic(0.5, 0.8, linear_features=N, **o),
@@ -76,10 +78,10 @@ class Case:
 
     def module(self, **options: Any) -> nn.Module:
         """[T, B, N], or [T, B, C·H·W] for images, to [B, classes]; its weights are random."""
-        torch.manual_seed(sum(self.name.encode()))
+        torch.manual_seed(sum(self.name.encode()) + 1)
         lstm = "LSTM" in self.family
         options = {
-            "threshold": 0.15 if lstm else 0.6 if "Lapicque" not in self.family else 0.5,
+            "threshold": 0.1 if lstm else 0.5,
             "reset_mechanism": self.reset, "reset_delay": self.reset_delay, "multi_step": True,
         } | options  # fmt: skip
         neuron = FAMILIES[self.family](**options)
