@@ -108,11 +108,13 @@ def signed_digits(value: int) -> tuple[int, int]:
 
 
 def scaled(value: Value, factor: Value | int, shift: int) -> Value:
-    """``(factor · value) >> shift``; a constant factor as the difference of two sparse numbers."""
+    """``(factor · value) >> shift``: a multiplier, or a constant's two powers of two."""
+    product = value * factor
     if isinstance(factor, int):
         plus, minus = signed_digits(factor)
-        return (value * plus - value * minus) >> shift
-    return (value * factor) >> shift
+        if plus.bit_count() <= 1 and minus.bit_count() <= 1:
+            product = value * plus - value * minus
+    return product >> shift
 
 
 def saturate(pipe: Pipe, value: Value, bounds: Any, name: str) -> Bounded:

@@ -32,6 +32,9 @@ class LSTMModel(NeuronModel):
     inputs = 4
     ahead = Lookup.stages
 
+    def memory_ports(self, lanes: int) -> int:
+        return 2 * len(WAITING) + 2 * lanes
+
     def arrive(self, m: Module, move: Signal, accept: Signal, beat: Any) -> Arrival:
         node, frac, lanes = self.node, self.node.table_frac, len(beat.values)
         words = words_of(node.size, lanes)

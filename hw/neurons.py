@@ -14,7 +14,7 @@ from functools import cached_property
 from types import SimpleNamespace
 from typing import Any, ClassVar
 
-from amaranth.hdl import Cat, Module, Mux, Shape, ShapeLike, Signal, Value, signed, unsigned
+from amaranth.hdl import Cat, Module, Mux, Shape, Signal, Value, signed, unsigned
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -102,12 +102,22 @@ class NeuronModel:
         )
 
     @property
-    def results(self) -> Mapping[str, ShapeLike]:
+    def shared(self) -> bool:
+        """Whether all neurons have the same numbers."""
+        return not any(array.ndim for array in self.node.numbers.values())
+
+    @property
+    def results(self) -> dict[str, Shape]:
         """What a neuron can send: its ``spike``, its stored ``membrane``, its ``margin`` above
         the fire level.
         """
         width = self.states["membrane"].width
         return {"spike": unsigned(1), "membrane": signed(width), "margin": signed(width + 1)}
+
+    def memory_ports(self, lanes: int) -> int:
+        """Memory ports that the model itself has, beside the array's."""
+        del lanes
+        return 0
 
     def arrive(self, m: Module, move: Signal, accept: Signal, beat: Any) -> Arrival:
         """From the ``beat`` that is taken while ``accept`` to the first stage of the update."""
@@ -159,6 +169,11 @@ class NeuronArray(wiring.Component):
     def latency(self) -> int:
         """Cycles from a neuron's (last) current to what it sends."""
         return self.model.latency
+
+    @property
+    def memory_ports(self) -> int:
+        """Ports, reading or writing, of all its memories."""
+        return 2 + (not self.model.shared) + self.model.memory_ports(self.lanes)
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
@@ -247,7 +262,7 @@ class NeuronArray(wiring.Component):
     def numbers(self, m: Module, enter: Signal, word: Signal) -> list[Any]:
         """Each lane's numbers, valid in stage 1: plain integers if all neurons share them."""
         node, shape, lanes = self.model.node, self.model.parameters, self.lanes
-        if not any(array.ndim for array in node.numbers.values()):
+        if self.model.shared:
             shared = {name: int(array) for name, array in node.numbers.items()}
             return [SimpleNamespace(**shared)] * lanes
         # Surplus lanes get the last neuron's.

@@ -7,13 +7,14 @@ every probe do not use it, so the synthesis may leave it undefined (``no_rw_chec
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
-from amaranth.hdl import Elaboratable, Module, Signal, Value
+from amaranth.hdl import Elaboratable, Fragment, Module, Signal, Value, signed
 from amaranth.lib import stream
 from amaranth.lib.memory import Memory
 from batch_sim import Batch
@@ -34,6 +35,7 @@ from reslif.hw import (
 from reslif.hw.buffers import StepBuffer
 from reslif.hw.emit import to_verilog
 from reslif.hw.folding import Fold, Folding
+from reslif.hw.models import neuron_array
 from reslif.hw.streams import index_shape
 from reslif.sim.job import Stalls
 from reslif.sw.formats import Format
@@ -145,6 +147,21 @@ def test_arrays_with_poisoned_memories_equal_the_golden_step(node, words):
         got = simulate(node, 6 // words, currents, form, idle, stall)
         assert_same(got, expected(node, currents, form))
     assert 0 < got.values["sent.spike"].mean() < 1
+
+
+@pytest.mark.usefixtures("poison")
+@pytest.mark.parametrize("node", EXAMPLES, ids=lambda node: type(node).__name__)
+def test_memory_ports_are_those_there_are(node, monkeypatch):
+    made = []
+    for module in USERS:
+        monkeypatch.setattr(
+            module, "memory", lambda *a, **k: made.append(Poisoned(*a, **k)) or made[-1]
+        )
+    for numbers in (node, replace(node, threshold=50)):
+        made.clear()
+        array = neuron_array(numbers, 2, signed(8), 0)
+        Fragment.get(array, None)
+        assert array.memory_ports == sum(len(m.reads) + len(m.writes) for m in made) > 1
 
 
 class HastyBuffer(StepBuffer):

@@ -83,11 +83,7 @@ def test_one_flipped_weight_bit(tmp_path):
 
 
 def test_the_leak_rounds_instead_of_flooring(tmp_path, monkeypatch):
-    broken = rewritten(
-        lanes.scaled,
-        "(value * plus - value * minus) >> shift",
-        "(value * plus - value * minus + (1 << shift >> 1)) >> shift",
-    )
+    broken = rewritten(lanes.scaled, "product >> shift", "(product + (1 << shift >> 1)) >> shift")
     monkeypatch.setattr(lif, "scaled", broken)
     mismatch = caught(tmp_path)
     assert isinstance(NETWORK.by_name[mismatch.node], LIF)
