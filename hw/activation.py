@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 
 from amaranth.hdl import Cat, Const, Mux, Value, signed, unsigned
 
-from ..sw.neurons.table import Tanh
+from ..sw.network import Tanh
 from .lanes import Pipe
 from .memories import memory
 

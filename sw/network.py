@@ -18,6 +18,7 @@ import numpy as np
 
 from .formats import SPIKE, Format
 from .neurons import LIF, LSTM, Adaptive, Alpha, Neuron, Reset, Synaptic
+from .neurons.table import Tanh
 from .nodes import Affine, Dense, Input, Join, JoinOp, Readout, ReadoutKind
 from .values import NetworkError, Values
 
@@ -41,6 +42,7 @@ __all__ = [
     "ReadoutKind",
     "Reset",
     "Synaptic",
+    "Tanh",
     "Values",
 ]
 

@@ -57,7 +57,7 @@ class LayeredSNN(nn.Module):
         width: neurons of a layer; of ``SConv2dLSTM`` channels.
         layers: how many.
         steps: T; only batch norm through time depends on it.
-        image: height and width, which ``SConv2dLSTM`` needs.
+        image: height and width, which ``SConv2dLSTM`` and convolutional recurrence need.
         norm: ``"batch"`` over all steps, ``"bntt"`` for each step, or ``"none"``.
         options: further arguments of the neuron's class.
 
@@ -97,7 +97,7 @@ class LayeredSNN(nn.Module):
                     added, size = [kind(size, width, **own)], width
                 else:
                     hidden = "Leaky" if neuron == "LI" else neuron
-                    added, size = _linear(size, width, hidden, norm, steps, own), width
+                    added, size = _linear(size, width, hidden, norm, steps, image, own), width
                 modules += added
         except TypeError as error:
             raise LayerError(f"neuron {neuron}: {error}") from None
@@ -111,15 +111,31 @@ class LayeredSNN(nn.Module):
 
 
 def _linear(
-    inputs: int, width: int, neuron: str, norm: str, steps: int, options: dict[str, Any]
+    inputs: int,
+    width: int,
+    neuron: str,
+    norm: str,
+    steps: int,
+    image: tuple[int, int] | None,
+    options: dict[str, Any],
 ) -> list[nn.Module]:
     kind, defaults = _BEHIND_LINEAR[neuron]
-    if neuron in ("RLeaky", "RSynaptic") and options.get("all_to_all", True):
-        options = {"linear_features": width, **options}
     modules: list[nn.Module] = [nn.Linear(inputs, width, bias=norm == "none")]
     if norm != "none":
         modules.append(BatchNormOverTime(width) if norm == "batch" else BatchNormTT1d(width, steps))
-    return [*modules, kind(**{**defaults, "multi_step": True, **options})]
+    channels = options.get("conv2d_channels")
+    recurrent = neuron in ("RLeaky", "RSynaptic")
+    if recurrent and channels is None and options.get("all_to_all", True):
+        options = {"linear_features": width, **options}
+    layer = kind(**{**defaults, "multi_step": True, **options})
+    if not recurrent or channels is None:
+        return [*modules, layer]
+    if image is None or channels * image[0] * image[1] != width:
+        raise LayerError(
+            f"neuron {neuron}: width is {width}, with convolution it must be channels times the "
+            f"image's pixels{'' if image else ', and the data are no images'}"
+        )
+    return [*modules, nn.Unflatten(2, (channels, *image)), layer, nn.Flatten(2)]
 
 
 def _convolutional(

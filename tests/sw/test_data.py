@@ -3,7 +3,8 @@ import sys
 
 import numpy as np
 import pytest
-from reslif.sw.data import DataError, Dataset, Samples, load_dataset
+import torch
+from reslif.sw.data import DataError, Dataset, Samples, load_dataset, shown
 from sklearn.datasets import load_digits
 
 
@@ -76,3 +77,24 @@ def test_data_and_contract_import_without_torch() -> None:
     modules = "data, evaluate, formats, golden, network, network_file, progress"
     code = f"import sys; from reslif.sw import {modules}; assert 'torch' not in sys.modules"
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_rows_come_one_after_the_other() -> None:
+    whole, rows = load_dataset("digits"), load_dataset("digit_rows")
+    assert (rows.inputs, rows.train.frames, rows.digest) == (8, 8, whole.digest)
+    images = whole.test.inputs.reshape(-1, 8, 8)
+    assert np.array_equal(rows.test.over_time(8), images.transpose(1, 0, 2))
+    held = rows.test.over_time(16)
+    assert np.array_equal(held[::2], held[1::2])
+    assert np.array_equal(held[::2], rows.test.over_time(8))
+    with pytest.raises(DataError, match="steps is 12, must be a multiple of the data's 8 frames"):
+        rows.test.over_time(12)
+
+
+def test_numpy_and_torch_show_the_same() -> None:
+    inputs = np.arange(24).reshape(2, 12)
+    for frames in (1, 3, 4):
+        steps = 12
+        expected = shown(inputs, steps, frames)
+        assert expected.shape == (steps, 2, 12 // frames)
+        assert np.array_equal(shown(torch.as_tensor(inputs), steps, frames).numpy(), expected)

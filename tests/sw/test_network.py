@@ -8,7 +8,17 @@ import pytest
 from random_networks import random_network, random_samples
 from reslif.sw import golden
 from reslif.sw.formats import Format
-from reslif.sw.network import LIF, Dense, Edge, Input, Join, Network, NetworkError, Readout
+from reslif.sw.network import (
+    LIF,
+    Affine,
+    Dense,
+    Edge,
+    Input,
+    Join,
+    Network,
+    NetworkError,
+    Readout,
+)
 
 WEIGHT = np.array([[1, -2, 3], [0, 4, -5]])
 
@@ -214,3 +224,54 @@ def test_digest_follows_behaviour_and_nothing_else() -> None:
         network((*CHAIN, Edge("lif", "lif", delay=1))),
     ]
     assert len({net.digest, *(other.digest for other in different)}) == 6
+
+
+def gains(gain: np.ndarray, bias: np.ndarray | None = None, steps: int = 4, **edge) -> Network:
+    """x → fc → norm → lif → out, ``gain`` and ``bias`` in norm."""
+    nodes = (
+        Input("x", 3), Dense("fc", np.array([[1, 2, -3], [0, -1, 2]]), Format(4)),
+        Affine("norm", gain, Format(4, 2), bias),
+        LIF("lif", 2, Format(12, 3), np.array(15), 4, np.array(9)), Readout("out", "count", 2),
+    )  # fmt: skip
+    edges = (
+        Edge("x", "fc"), Edge("fc", "norm"), Edge("norm", "lif"), Edge("lif", "out", **edge)
+    )  # fmt: skip
+    return Network(nodes, edges, steps)
+
+
+def test_gains_have_exact_ranges() -> None:
+    gain, bias = np.array([[3, -2], [1, 5], [0, 0], [7, 7]]), np.array([10, -10])
+    values = gains(gain, bias).values["norm"]
+    # fc spans −3..3 and −1..2; the extremes over all four steps, each with its bias
+    assert values.low.tolist() == [-21 + 10, -7 - 10]
+    assert values.high.tolist() == [21 + 10, 14 - 10]
+    assert values.format.frac == 2
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: gains(np.ones((3, 2), int)), "has 3 timesteps, must have the network's 4"),
+        (lambda: gains(np.ones((4, 2), int), np.ones((3, 2), int)), "must have as many"),
+        (lambda: gains(np.ones((4, 2, 1), int)), "gain has shape"),
+        (lambda: gains(np.ones(2, int), np.ones(3, int)), r"must be \[2\] or \[T, 2\]"),
+        (lambda: gains(np.ones(2, int) * 9), "gain spans 9 to 9, must lie within -8 to 7"),
+        (lambda: gains(np.ones(3, int)), "has 3 values, its source sends 2"),
+        (lambda: gains(np.ones(2, int), quantity="spikes"), "quantity is 'spikes', must be output"),
+    ],
+)
+def test_bad_gains_and_quantities_are_refused(make, message: str) -> None:
+    with pytest.raises(NetworkError, match=message):
+        make()
+
+
+def test_nodes_on_common_cycles_form_groups() -> None:
+    network = gains(np.ones(2, int))
+    chain = [["x"], ["fc"], ["norm"], ["lif"], ["out"]]
+    assert [[n.name for n in g] for g in network.groups] == chain
+    looped = Network(network.nodes, (*network.edges, Edge("lif", "lif", delay=1)), 4)
+    assert [[n.name for n in g] for g in looped.groups] == chain
+    nodes = (*network.nodes, Affine("own", np.ones(2, int), Format(2)))
+    edges = (*network.edges, Edge("lif", "own", delay=1), Edge("own", "lif"))
+    groups = [{n.name for n in g} for g in Network(nodes, edges, 4).groups]
+    assert groups == [{"x"}, {"fc"}, {"norm"}, {"own", "lif"}, {"out"}]
