@@ -8,6 +8,7 @@ from amaranth.lib import data
 from ..sw.network import LIF, LSTM, Adaptive, Alpha, Neuron, Synaptic
 from .adaptive import AdaptiveModel
 from .alpha import AlphaModel
+from .folding import FoldingError
 from .lif import LIFModel
 from .lstm import LSTMModel
 from .neurons import NeuronArray, NeuronModel
@@ -25,8 +26,16 @@ MODELS: dict[type[Neuron], type[NeuronModel]] = {
 def neuron_array(
     node: Neuron, lanes: int, current: Shape, align: int, sends: tuple[str, ...] = ("spike",)
 ) -> NeuronArray:
-    """The neurons of ``node``; currents arrive ``align`` bits below ``node.current_frac``."""
-    return NeuronArray(MODELS[type(node)](node, current, align), lanes, sends)
+    """The neurons of ``node``; currents arrive ``align`` bits below ``node.current_frac``.
+
+    Raises :class:`FoldingError` if a beat would hold currents of two gates.
+    """
+    model = MODELS[type(node)](node, current, align)
+    if model.inputs > 1 and node.size % lanes:
+        raise FoldingError(
+            f"node '{node.name}': {lanes} lanes, must divide its {node.size} neurons"
+        )
+    return NeuronArray(model, lanes, sends)
 
 
 def clips(node: Neuron) -> int:

@@ -5,8 +5,11 @@ from typing import Any
 
 import numpy as np
 import pytest
+from amaranth.hdl import signed
 from neuron_sim import RESETS, assert_same, differ, expected, random_currents, simulate
+from reslif.hw.folding import FoldingError
 from reslif.hw.lstm import LSTMModel
+from reslif.hw.models import neuron_array
 from reslif.sw.formats import Format
 from reslif.sw.network import LSTM
 from reslif.sw.neurons.table import Tanh
@@ -126,6 +129,11 @@ def test_gates_in_another_order_are_caught():
     swapped = np.concatenate([halves[0], halves[1], halves[3], halves[2]], axis=2)
     got = simulate(node, 3, swapped, CURRENT)
     assert "cell" in differ(got, expected(node, currents, CURRENT))
+
+
+def test_lanes_that_mix_gates_are_refused():
+    with pytest.raises(FoldingError, match=r"^node 'n': 4 lanes, must divide its 6 neurons$"):
+        neuron_array(node_of(), 4, signed(9), 0)
 
 
 @pytest.mark.parametrize("lanes", [1, 4])
