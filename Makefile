@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: demo test test-slow lint bench accuracy clean
+.PHONY: demo test test-slow lint bench accuracy neurons clean
 
 demo: $(READY)
 	$(BIN)/reslif flow examples/digits_ms.toml
@@ -26,6 +26,9 @@ bench: $(READY)
 
 accuracy: $(READY)
 	$(BIN)/python -m reslif.sw.study runs/accuracy.json
+
+neurons: $(READY)
+	$(BIN)/python tests/neuron_report.py docs/neurons.md runs/neurons.json
 
 clean:
 	rm -rf $(VENV) runs build *.egg-info .pytest_cache .ruff_cache .hypothesis
