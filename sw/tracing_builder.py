@@ -69,7 +69,8 @@ class Builder(Translator):
         self.parts = Parts()
         self.signals: dict[fx.Node, Signal] = {}
         self.tuples: dict[fx.Node, tuple[Signal | str, ...]] = {}
-        """Of a value that is a tuple: its elements, or why one cannot be had."""
+        """Of a value that is a tuple: its elements, or why one cannot be read."""
+        self.unreadable: dict[fx.Node, str] = {}
         self._check_neurons(traced.graph)
 
     def _check_neurons(self, graph: fx.Graph) -> None:
@@ -107,9 +108,10 @@ class Builder(Translator):
             self._reshaped(n, "flatten", options.get("start_dim", 0), result)
         elif n.target is operator.getitem and n.args[0] in self.tuples:
             element = self.tuples[n.args[0]][n.args[1]]  # pyright: ignore
-            if not isinstance(element, Signal):
-                raise self._refuse(n, str(element))
-            self.signals[n] = element
+            if isinstance(element, Signal):
+                self.signals[n] = element
+            else:
+                self.unreadable[n] = str(element)
         elif n.target is operator.getitem and n.args[1] == -1 and self._is_membrane(n.args[0]):
             self._readout(n, "last_membrane", self._source(n, n.args[0]), result)
         else:
@@ -186,7 +188,7 @@ class Builder(Translator):
             self.signals[n] = signal
             return
         assert isinstance(module, SpikingNeuron)
-        refused = f"a state of {type(module).__name__} that only itself can read, must be its 'mem'"
+        refused = f"reads a state of {type(module).__name__} other than its 'mem', must read that"
         # Recurrent neurons return their spikes, a state themselves, once.
         states = [name for name in module.state_names if name != "spk"]
         parts = (Signal(neuron, "membrane") if name == "mem" else refused for name in states)
@@ -264,6 +266,8 @@ class Builder(Translator):
             raise self._refuse(n, f"operand {argument!r} is a constant, must be a signal")
         if argument in self.tuples:
             raise self._refuse(n, f"reads all that '{argument.target}' returns, must read one part")
+        if argument in self.unreadable:
+            raise self._refuse(n, self.unreadable[argument])
         signal = self.signals[argument]
         if isinstance(self.parts.nodes[signal.node], Readout):
             raise self._refuse(n, "reads the readout, which must be the module's output")

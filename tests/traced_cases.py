@@ -6,16 +6,16 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import torch
+from reslif.sw import golden
 from reslif.sw.nn import (
     IF,
-    LI,
     SLSTM,
     Adaptive,
     Alpha,
     Lapicque,
     Leaky,
-    LeakyParallel,
     ParametricLIF,
     RLeaky,
     RSynaptic,
@@ -23,6 +23,7 @@ from reslif.sw.nn import (
     SumCurrent,
     Synaptic,
 )
+from reslif.sw.qat import QATNetwork
 from torch import Tensor, nn
 
 N, CLASSES, STEPS = 6, 4, 12
@@ -136,4 +137,12 @@ def input_spikes(inputs: int, batch: int = 8, steps: int = STEPS, seed: int = 0)
     return (torch.rand(steps, batch, inputs, generator=random) < 0.5).double()
 
 
-__all__ = ["CASES", "LI", "Case", "LeakyParallel", "input_spikes", "wrapped"]
+def differing(module: QATNetwork, samples: np.ndarray) -> list[str]:
+    """The probes in which a module's forward pass and the golden model of its export differ."""
+    with torch.no_grad():
+        found = module.run(torch.as_tensor(samples))
+    trace = golden.run(module.export(), samples, None)
+    assert set(found) == set(trace.probes)
+    return [
+        ".".join(probe) for probe in found if not np.array_equal(found[probe].numpy(), trace[probe])
+    ]
