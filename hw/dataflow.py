@@ -5,9 +5,9 @@ Every edge of the network becomes a stream, or building fails: no edge is ever d
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from amaranth.hdl import Const, Module, Signal, Value
@@ -19,16 +19,14 @@ from ..sw.network import Affine as AffineNode
 from ..sw.network import Dense, Edge, Input, Neuron, Readout, Values
 from ..sw.network import Join as JoinNode
 from .affine import Affine
-from .buffers import StepBuffer
-from .delay import StepDelay
-from .events import EventDecoder, EventEncoder
+from .edges import Edges
 from .folding import Plan
 from .inhibition import Inhibition
 from .joins import Join, JoinKind, JoinLayout
 from .models import clips, neuron_array, neuron_config
 from .readout import Readout as ReadoutUnit
 from .readout import ReadoutKind, result_stream
-from .streams import Fork, current_stream, shape_of, spike_stream
+from .streams import shape_of, spike_stream
 from .synapse import Synapse
 from .weights import WeightMemory
 
@@ -88,24 +86,21 @@ class Dataflow(wiring.Component):
         return _Build(self).module
 
 
-class _Build:
-    """One elaboration: a component for each node, and streams for the edges that leave it.
+class _Term(NamedTuple):
+    """An operand of a join; ``timed`` if it says when a sample ends."""
 
-    Names made from a node's name hold a ``-``, which no node's name does: they never clash.
-    """
+    stream: Any
+    values: Values
+    timed: bool
+
+
+class _Build(Edges):
+    """One elaboration: a component for each node, and streams for the edges that leave it."""
 
     def __init__(self, engine: Dataflow) -> None:
+        super().__init__(engine.plan)
         self.engine = engine
-        self.plan = engine.plan
-        self.network = engine.network
-        self.module = Module()
         self.saturated: list[Value] = []
-        self.arriving: dict[Edge, Any] = {}
-        """For each edge, the stream that its target reads."""
-        self.delays: dict[Edge, StepDelay] = {}
-        for edge in self.network.edges:
-            if edge.delay:
-                self.delay(edge)
         build: dict[type, Callable[[Any], None]] = {
             Input: self.input,
             Dense: self.dense,
@@ -164,17 +159,12 @@ class _Build:
         self.leave(node.name, self.network.leaving(node.name), unit.output)
 
     def join(self, node: JoinNode) -> None:
-        operands = self.network.operands(node)
-        (branch,), (shortcut,) = operands["branch"], operands["shortcut"]
-        exact = node.exact(operands).format
-        join = self.add_join(
-            node.name,
-            JoinKind[node.op.upper()],
-            (self.operand(node.name, "branch"), branch),
-            (self.operand(node.name, "shortcut"), shortcut),
-            exact,
-            node.format or exact,
+        exact = node.exact(self.network.operands(node)).format
+        branch, shortcut = (
+            self.term(*self.network.incoming(node.name, port)) for port in ("branch", "shortcut")
         )
+        kind = JoinKind[node.op.upper()]
+        join = self.add_join(node.name, kind, branch, shortcut, exact, node.format or exact)
         self.probe(node, "value", join.output, join.layout.result)
         self.leave(node.name, self.network.leaving(node.name), join.output)
 
@@ -229,137 +219,53 @@ class _Build:
         wiring.connect(self.module, unit.results, wiring.flipped(self.engine.results))
         self.inner_probe(node, "score", 1, self.network.scores.format)
 
-    # Edges
-
-    def operand(self, name: str, port: str) -> Any:
-        (edge,) = self.network.incoming(name, port)
-        return self.arriving[edge]
-
-    def delay(self, edge: Edge) -> None:
-        """The way of a delayed edge, whose target may come before its source."""
-        words = self.plan.words_on(edge)
-        delay = StepDelay(
-            words,
-            self.plan.neuron_lanes[edge.source],
-            shape_of(self.network.carried(edge).format),
-            self.plan.buffer_depth(edge) // words,
-        )
-        name = self.name_of(edge)
-        self.module.submodules[f"{name}-delay"] = self.delays[edge] = delay
-        self.arriving[edge] = self.encode(edge, delay.output)
-
-    def name_of(self, edge: Edge) -> str:
-        parts = [edge.source, edge.target, edge.port]
-        parts += ["membrane"] * (edge.quantity == "membrane") + ["delayed"] * edge.delay
-        return "-".join(parts)
-
-    def leave(self, name: str, edges: Sequence[Edge], source: Any) -> None:
-        """Send ``source`` along ``edges``, each made into what its target reads."""
-        for edge, branch in zip(edges, self.fork(f"{name}-fork", source, len(edges)), strict=True):
-            if edge.delay:
-                wiring.connect(self.module, branch, self.delays[edge].input)
-            else:
-                self.arriving[edge] = self.deliver(edge, branch)
-
-    def fork(self, name: str, source: Any, outputs: int) -> list[Any]:
-        """``outputs`` copies of ``source``."""
-        if outputs == 1:
-            return [source]
-        fork = self.module.submodules[name] = Fork(source.signature, outputs)
-        wiring.connect(self.module, source, fork.input)
-        return [getattr(fork, f"output{i}") for i in range(outputs)]
-
-    def deliver(self, edge: Edge, source: Any) -> Any:
-        """``source`` as events for a synapse, as beats for others, buffered as planned."""
-        node, target = self.network.by_name[edge.source], self.network.by_name[edge.target]
-        name = self.name_of(edge)
-        if isinstance(node, Input) and not isinstance(target, Dense):
-            lanes = self.plan.neuron_lanes[edge.target]
-            decoder = EventDecoder(node.size, lanes, shape_of(node.format))
-            source = self.insert(f"{name}-decoder", decoder, source)
-        if depth := self.plan.buffer_depth(edge):
-            buffer = StepBuffer(source.signature, depth)
-            source = self.insert(f"{name}-buffer", buffer, source)
-        return source if isinstance(node, Input) else self.encode(edge, source)
-
-    def encode(self, edge: Edge, source: Any) -> Any:
-        """Beats as events, if a synapse is to read them."""
-        node = self.network.by_name[edge.source]
-        if not isinstance(self.network.by_name[edge.target], Dense):
-            return source
-        shape = shape_of(self.network.carried(edge).format)
-        encoder = EventEncoder(node.size, self.plan.neuron_lanes[edge.source], shape)
-        return self.insert(f"{self.name_of(edge)}-encoder", encoder, source)
-
-    def insert(self, name: str, component: Any, source: Any) -> Any:
-        self.module.submodules[name] = component
-        wiring.connect(self.module, source, component.input)
-        return component.output
-
-    def select(self, source: Any, field: str) -> Any:
-        """One field of each lane of an array's beats."""
-        shape = source.payload.values[0].shape()[field].shape
-        lanes = len(source.payload.values)
-        result = current_stream(lanes, shape).create(path=(f"selected_{len(self.arriving)}", field))
-        self.module.d.comb += [
-            result.valid.eq(source.valid),
-            source.ready.eq(result.ready),
-            result.payload.end_of_step.eq(source.payload.end_of_step),
-            result.payload.end_of_sample.eq(source.payload.end_of_sample),
-        ]
-        self.module.d.comb += [
-            result.payload.values[lane].eq(source.payload.values[lane][field])
-            for lane in range(lanes)
-        ]
-        return result
+    # Sums
 
     def total(self, node: Neuron | Readout) -> tuple[Any, Values]:
         """The sum of all edges into ``node``, by a tree of joins, and its values."""
-        edges = self.network.incoming(node.name, "input")
-        terms = [
-            (self.arriving[edge], values)
-            for edge, values in zip(edges, self.network.operands(node)["input"], strict=True)
-        ]
+        terms = [self.term(edge) for edge in self.network.incoming(node.name, "input")]
         for i in range(len(terms) - 1):
-            (first, first_values), (second, second_values) = terms.pop(0), terms.pop(0)
-            operands = {"branch": [first_values], "shortcut": [second_values]}
-            values = JoinNode(node.name, "add", first_values.size).exact(operands)
-            join = self.add_join(
-                f"{node.name}-sum{i}",
-                JoinKind.ADD,
-                (first, first_values),
-                (second, second_values),
-                values.format,
-                values.format,
-            )
-            terms.append((join.output, values))
-        return terms[0]
+            first, second = terms.pop(0), terms.pop(0)
+            operands = {"branch": [first.values], "shortcut": [second.values]}
+            values = JoinNode(node.name, "add", first.values.size).exact(operands)
+            name, form = f"{node.name}-sum{i}", values.format
+            join = self.add_join(name, JoinKind.ADD, first, second, form, form)
+            terms.append(_Term(join.output, values, first.timed or second.timed))
+        return terms[0].stream, terms[0].values
+
+    def term(self, edge: Edge) -> _Term:
+        timed = not edge.delay and edge.source in self.plan.timed
+        return _Term(self.arriving[edge], self.network.carried(edge), timed)
 
     def add_join(
         self,
         name: str,
         kind: JoinKind,
-        branch: tuple[Any, Values],
-        shortcut: tuple[Any, Values],
+        branch: _Term,
+        shortcut: _Term,
         exact: Format,
         result: Format,
     ) -> Join:
+        add = kind == JoinKind.ADD
         layout = JoinLayout(
-            lanes=len(branch[0].payload.values),
-            branch=shape_of(branch[1].format),
-            shortcut=shape_of(shortcut[1].format),
-            align_branch=exact.frac - branch[1].format.frac if kind == JoinKind.ADD else 0,
-            align_shortcut=(exact.frac - shortcut[1].format.frac if kind == JoinKind.ADD else 0),
+            lanes=len(branch.stream.payload.values),
+            branch=shape_of(branch.values.format),
+            shortcut=shape_of(shortcut.values.format),
+            align_branch=exact.frac - branch.values.format.frac if add else 0,
+            align_shortcut=exact.frac - shortcut.values.format.frac if add else 0,
             drop=exact.frac - result.frac,
             result=result,
             exact=result == exact,
+            timed="branch" if branch.timed else "shortcut",
         )
         join = self.module.submodules[name] = self.engine.units[name] = Join(layout)
-        wiring.connect(self.module, branch[0], join.branch)
-        wiring.connect(self.module, shortcut[0], join.shortcut)
+        wiring.connect(self.module, branch.stream, join.branch)
+        wiring.connect(self.module, shortcut.stream, join.shortcut)
         self.module.d.comb += join.kind.eq(kind)
         self.saturated.append(join.saturated)
         return join
+
+    # Probes
 
     def probe(
         self,

@@ -7,6 +7,7 @@ the delays of the two operands is the builder's task, see :mod:`reslif.hw.datafl
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 from amaranth.hdl import Const, Module, Mux, Shape, Signal, Value
 from amaranth.lib import enum, wiring
@@ -32,7 +33,8 @@ class JoinLayout:
 
     ``align_branch`` and ``align_shortcut`` are left shifts that bring both operands of an addition
     to one grid; ``drop`` fraction bits are floored away; ``result`` then saturates, unless it is
-    ``exact``, which needs no logic.
+    ``exact``, which needs no logic. ``timed`` is the operand that says when a sample ends: what
+    comes from the step before cannot.
     """
 
     lanes: int
@@ -43,6 +45,7 @@ class JoinLayout:
     drop: int
     result: Format
     exact: bool
+    timed: Literal["branch", "shortcut"] = "branch"
 
 
 class Join(wiring.Component):
@@ -73,6 +76,7 @@ class Join(wiring.Component):
     def elaborate(self, platform: object) -> Module:
         m = Module()
         layout, output = self.layout, self.output
+        timed = self.branch if layout.timed == "branch" else self.shortcut
         both, move = Signal(), Signal()
         m.d.comb += [
             both.eq(self.branch.valid & self.shortcut.valid),
@@ -96,10 +100,7 @@ class Join(wiring.Component):
             m.d.sync += [
                 output.valid.eq(1),
                 output.payload.end_of_step.eq(self.branch.payload.end_of_step),
-                # Whichever operand knows: what comes from the step before never says so.
-                output.payload.end_of_sample.eq(
-                    self.branch.payload.end_of_sample | self.shortcut.payload.end_of_sample
-                ),
+                output.payload.end_of_sample.eq(timed.payload.end_of_sample),
             ]
         with m.Elif(output.ready):
             m.d.sync += output.valid.eq(0)

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from amaranth.back import rtlil
 from batch_sim import Batch
-from reslif.hw import dataflow
+from reslif.hw import edges
 from reslif.hw.accumulators import AccumulatorRegisters
 from reslif.hw.affine import Affine
 from reslif.hw.buffers import StepBuffer
@@ -144,7 +144,7 @@ def batch() -> Batch:
         result.add("one step held", *DESIGNS["forward"])
     with patch.object(Plan, "buffer_depth", shallow):
         result.add("shallow", *DESIGNS["nested_one_lane"])
-    with patch.object(dataflow, "StepDelay", Undelayed):
+    with patch.object(edges, "StepDelay", Undelayed):
         result.add("delay dropped", *DESIGNS["forward"])
     uncleared = rewritten(StepDelay.elaborate, "eq(arriving.end_of_sample)", "eq(0)")
     with patch.object(StepDelay, "elaborate", uncleared):
