@@ -44,11 +44,15 @@ def finite(value: npt.ArrayLike, node: str, what: str) -> FloatArray:
 
 @dataclass(frozen=True, eq=False)
 class FloatDense:
-    """``I[j] = bias[j] + Σ_i weight[j, i] · s[i]``; ``weight`` is ``[n, inputs]``."""
+    """``I[j] = bias[j] + Σ_i weight[j, i] · s[i]``; ``weight`` is ``[n, inputs]``.
+
+    ``learn`` is whether quantised training may change it; a pool must stay one.
+    """
 
     name: str
     weight: FloatArray
     bias: FloatArray | None = None
+    learn: bool = True
 
     ports: ClassVar[Mapping[str, bool]] = {"input": False}
 

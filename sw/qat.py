@@ -69,9 +69,9 @@ class QATNetwork(nn.Module):
         self.surrogates: dict[str, Surrogate] = {}
         for node in graph.nodes:
             if isinstance(node, FloatDense):
-                self._own(node.name, "weight", node.weight, learn=True)
+                self._own(node.name, "weight", node.weight, node.learn)
                 if node.bias is not None:
-                    self._own(node.name, "bias", node.bias, learn=True)
+                    self._own(node.name, "bias", node.bias, node.learn)
             elif isinstance(node, FloatAffine):
                 self._own(node.name, "gain", node.gain, learn=True)
                 if node.bias is not None:

@@ -194,7 +194,7 @@ def _pooled(
             "SConv2dLSTM has avg_pool and an immediate reset, which takes away what the pool "
             "reads, must have reset_delay=True"
         )
-    pool = FloatDense(name("_pool"), pool_matrix(*shape, window))  # pyright: ignore[reportCallIssue]
+    pool = FloatDense(name("_pool"), pool_matrix(*shape, window), learn=False)  # pyright: ignore[reportCallIssue]
     # The largest is above θ if any is; a mean is above θ if the sum is above k²·θ.
     level = np.array(0.5)
     if module.avg_pool:

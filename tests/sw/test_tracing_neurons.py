@@ -7,7 +7,7 @@ import pytest
 import torch
 from reslif.sw import golden
 from reslif.sw.graph import FloatGraph, FloatNeuron, run_float
-from reslif.sw.network import LIF, LSTM, Neuron
+from reslif.sw.network import LIF, LSTM, Dense, Neuron
 from reslif.sw.network_file import load_network, save_network
 from reslif.sw.nn import (
     LIF as FloatLIF,
@@ -117,6 +117,9 @@ def test_it_trains_on_as_integers(case: Case) -> None:
     assert isinstance(now, Neuron)
     moved = {what for what in first.numbers if (first.numbers[what] != now.numbers[what]).any()}
     assert moved == neurons(graph)[0].learn
+    for node in before.nodes_of(Dense):
+        same = np.array_equal(node.weight, after.by_name[node.name].weight)  # pyright: ignore
+        assert same == node.name.endswith("_pool"), node.name
     assert differing(trained, input_spikes(case.inputs, 20, seed=7).long().numpy()) == []
     trained.replan(plan(trained.float_graph(), samples.numpy(), QuantiseConfig(bits=4)))
     assert differing(trained, samples.numpy()) == []
