@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 from reslif.hw.folding import Fold, Folding, FoldingError, Plan
 from reslif.sw.formats import Format
-from reslif.sw.network import Dense, Edge, Input, Join, Network, NetworkError, Readout
+from reslif.sw.network import LSTM, Dense, Edge, Input, Join, Network, NetworkError, Readout
+from reslif.sw.neurons.table import Tanh
 from small_networks import affine, dense, lif, network, residual
 
 N = 12
@@ -298,3 +299,36 @@ def test_the_default_folding_builds_any_network():
     assert plan.folds["stem"] == Fold(12, 4)
     assert all(isinstance(plan.network.by_name[name], Dense) for name in plan.folds)
     assert np.all([lanes >= 1 for lanes in plan.neuron_lanes.values()])
+
+
+def cells(size: int) -> Network:
+    """Gates from the input and, a step later, from the hidden state."""
+    form = Format(9, 6)
+    table = Tanh.of(3, 6)
+    node = LSTM("cell", size, form, Format(11, 8), 8, table.entries, 3, 6, np.array(5))
+    return network(
+        [
+            *(Input("x", N), dense("gates", N, 4 * size), dense("back", size, 4 * size)),
+            *(node, dense("out", size, 3), Readout("readout", "sum_current", 3)),
+        ],
+        "x gates cell out readout, cell ~*back cell",
+    )
+
+
+def test_lanes_in_front_of_an_lstm_divide_its_cells():
+    for size, wanted, lanes in ((6, 4, 3), (8, 4, 4), (7, 4, 1), (2, 8, 2), (1, 4, 1)):
+        plan = Plan(cells(size), Folding(Fold(16, wanted)))
+        assert {plan.neuron_lanes[name] for name in ("gates", "back", "cell")} == {lanes}
+        assert plan.folds["gates"].lanes % lanes == 0
+        assert plan.words("gates") == 4 * plan.words("cell") == 4 * size // lanes
+    message = r"^layer 'back' has neuron_lanes 4, must divide the 6 cells of its LSTM$"
+    with pytest.raises(FoldingError, match=message):
+        Plan(cells(6), Folding(layers={"back": Fold(8, 4)}))
+
+
+def test_depth_of_buffers_counts_gates():
+    net = cells(6)
+    plan = Plan(net, Folding(Fold(12, 3)))
+    assert plan.buffer_depth(edge(net, "gates cell.input")) == 4 * 2
+    assert plan.buffer_depth(edge(net, "cell back.input")) == 2 * 2
+    assert plan.buffer_depth(edge(net, "cell out.input")) == 2

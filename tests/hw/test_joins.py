@@ -78,3 +78,28 @@ def test_latency():
     beats = beats_of(np.ones((4, 1, 4), int), 2)
     got = run(dut, {"branch": beats, "shortcut": beats}, "output", 8)
     assert [cycle for cycle, _ in got] == list(range(dut.latency, dut.latency + 8))
+
+
+@pytest.mark.parametrize("timed", ["branch", "shortcut"])
+def test_the_timed_operand_says_when_a_sample_ends(timed):
+    """The other comes from a delay, which never says so."""
+    spike = Format(1, 0, False)
+    layout = JoinLayout(
+        lanes=2,
+        branch=shape_of(spike),
+        shortcut=shape_of(spike),
+        align_branch=0,
+        align_shortcut=0,
+        drop=0,
+        result=Format(2, 0, False),
+        exact=True,
+        timed=timed,
+    )
+    beats = beats_of(np.ones((3, 2, 4), int), 2)
+    silent = [beat | {"end_of_sample": 0} for beat in beats]
+    operands = {"branch": silent, "shortcut": silent, timed: beats}
+    got = run(Join(layout), operands, "output", len(beats))
+    for _, beat in got:
+        assert [int(v) for v in beat.values] == [2, 2]
+    assert [int(b.end_of_sample) for _, b in got] == [b["end_of_sample"] for b in beats]
+    assert sum(b["end_of_sample"] for b in beats) == 2

@@ -1,6 +1,9 @@
 import dataclasses
+from dataclasses import replace
 
+import numpy as np
 import pytest
+from reslif.sim.design import Probe
 from reslif.sim.errors import SimulationError
 from reslif.sim.verdict import (
     check_alive,
@@ -11,6 +14,9 @@ from reslif.sim.verdict import (
     spikes,
 )
 from reslif.sw import golden
+from reslif.sw.formats import Format
+from reslif.sw.network import LSTM, Input, Readout
+from small_networks import dense, network
 
 
 @pytest.fixture
@@ -70,3 +76,26 @@ def test_a_wrong_register_is_named(ran):
     clipped = dataclasses.replace(trace, saturations={"lif1": 2})
     with pytest.raises(SimulationError, match=r"0x20 \(saturations\): expected 2, found 0"):
         check_registers(network, found, clipped)
+
+
+def test_every_family_of_neurons_must_spike_unless_only_its_membrane_is_read():
+    form = Format(9, 6)
+    cell = LSTM("cell", 2, form, Format(11, 8), 8, np.array([0, 63]), 3, 6, np.array(254))
+    nodes = [
+        *(Input("x", 3), dense("gates", 3, 8), dense("back", 2, 8), cell),
+        *(dense("out", 2, 2), Readout("readout", "sum_current", 2)),
+    ]
+    loop = "x gates cell, cell ~*back cell, out readout"
+    samples = np.ones((4, 2, 3), np.int64)
+    for text, silent in (("cell out", False), ("cell *out", True)):
+        net = network(nodes, f"{loop}, {text}")
+        trace = golden.run(net, samples, None)
+        assert spikes(net, trace) == {"cell": 0}
+        current = Probe("cell", "current", "top.core", "v", "d", 1, 8, 0, Format(12, 8))
+        assert current.size_in(net) == trace["cell", "current"].shape[2] == 8
+        assert replace(current, quantity="membrane").size_in(net) == 2
+        if silent:
+            check_alive(net, spikes(net, trace))
+        else:
+            with pytest.raises(SimulationError, match="node 'cell' is dead"):
+                check_alive(net, spikes(net, trace))
