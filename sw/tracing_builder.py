@@ -85,6 +85,12 @@ class Builder(Translator):
                     raise self._refuse(n, f"{kind} of init_hidden is called twice, must be once")
                 called.add(n.target)
 
+    def run_node(self, n: fx.Node) -> Any:
+        if n.target is not operator.getitem and n.op != "output":
+            for whole in (value for value in n.all_input_nodes if value in self.tuples):
+                raise self._refuse(n, f"reads all that '{whole}' returns, must read one part")
+        return super().run_node(n)
+
     def _translate(self, n: fx.Node, result: Any) -> None:
         if n.op == "placeholder":
             self._input(n, result)
@@ -264,8 +270,6 @@ class Builder(Translator):
     def _source(self, n: fx.Node, argument: Any) -> Signal:
         if not isinstance(argument, fx.Node):
             raise self._refuse(n, f"operand {argument!r} is a constant, must be a signal")
-        if argument in self.tuples:
-            raise self._refuse(n, f"reads all that '{argument.target}' returns, must read one part")
         if argument in self.unreadable:
             raise self._refuse(n, self.unreadable[argument])
         signal = self.signals[argument]

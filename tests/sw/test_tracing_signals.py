@@ -443,6 +443,9 @@ REFUSED: dict[str, tuple[Callable[[Any, Tensor], Any], Callable[[], dict[str, nn
     "whole tuple": (
         lambda m, x: m.count(m.drop(m.l(m.a(x)))),
         lambda: {"l": leaky(output=True), "drop": nn.Identity()}, "reads all that 'l' returns"),
+    "whole tuple to the readout": (
+        lambda m, x: m.count(m.l(m.a(x))), lambda: {"l": leaky(output=True)},
+        "layer 'count': reads all that 'l' returns, must read one part"),
     "graded join": (
         lambda m, x: m.count(m.l(m.a(x)) + m.k(m.b(x))),
         lambda: {"k": leaky(), "l": leaky(graded_spikes_factor=2.0)},
