@@ -40,6 +40,7 @@ from reslif.hw.streams import index_shape
 from reslif.sim.job import Stalls
 from reslif.sw.formats import Format
 from reslif.sw.network import Input, Join, Network, Readout
+from small_networks import affine as gain_and_bias
 from small_networks import dense, lif, network, residual
 from streams_sim import run
 
@@ -113,12 +114,27 @@ def mixed(size: int, classes: int, kind: Any) -> Network:
     )  # fmt: skip
 
 
+def looped(size: int) -> Network:
+    """A loop through a synapse, one through an affine unit, gains of each timestep."""
+    return network(
+        [
+            Input("x", size), dense("fc1", size, size),
+            gain_and_bias("gain", size, 16), lif("lif1", size),
+            dense("rec", size, size), gain_and_bias("v", size), lif("lif2", size, 2),
+            dense("out", size, 2), Readout("readout", "sum_current", 2),
+        ],
+        "x fc1 gain lif1 lif2 out readout, fc1 lif2, lif1 ~rec lif1, lif2 ~v lif2",
+    )  # fmt: skip
+
+
 DESIGNS = {
     "one word": (mixed(6, 1, "count"), Folding(Fold(6, 6))),
     "two words": (mixed(6, 2, "max_membrane"), Folding(Fold(3, 3))),
     "three words": (mixed(6, 3, "last_membrane"), Folding(Fold(2, 2))),
     "five words": (mixed(9, 4, "count"), Folding(Fold(4, 2))),
     "one lane": (mixed(5, 3, "max_membrane"), Folding(Fold(1, 1))),
+    "loops, one word": (looped(4), Folding(Fold(4, 4))),
+    "loops, four words": (looped(7), Folding(Fold(2, 2))),
     "currents": (residual(2, 6, long_skip=True), Folding(Fold(4, 2))),
 }
 
