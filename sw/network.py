@@ -109,8 +109,11 @@ class Network:
     notes: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        if not isinstance(self.max_steps, int) or not 1 <= self.max_steps <= 1 << 16:
+        if type(self.max_steps) is not int or not 1 <= self.max_steps <= 1 << 16:
             raise NetworkError(f"max_steps is {self.max_steps!r}, must be 1 to {1 << 16}")
+        for node in self.nodes:
+            if not isinstance(node, NODE_TYPES):
+                raise NetworkError(f"network holds {node!r}, must hold nodes of the contract")
         names = [node.name for node in self.nodes]
         for name in names:
             if names.count(name) > 1:
@@ -126,7 +129,7 @@ class Network:
         for edge in self.edges:
             label = f"edge {edge.source} -> {edge.target}.{edge.port}"
             for name in (edge.source, edge.target):
-                if name not in self.by_name:
+                if not isinstance(name, str) or name not in self.by_name:
                     raise NetworkError(f"{label}: node '{name}' does not exist")
             source, target = self.by_name[edge.source], self.by_name[edge.target]
             if isinstance(source, Readout):
@@ -134,7 +137,7 @@ class Network:
             if edge.port not in target.ports:
                 ports = ", ".join(target.ports) or "none"
                 raise NetworkError(f"{label}: the node has no such port, its ports: {ports}")
-            if edge.delay not in (0, 1):
+            if type(edge.delay) is not int or edge.delay not in (0, 1):
                 raise NetworkError(f"{label}: delay is {edge.delay!r}, must be 0 or 1")
             if edge.quantity not in ("output", "membrane"):
                 raise NetworkError(

@@ -13,6 +13,7 @@ from safetensors.numpy import save
 
 from .formats import Format, FormatError
 from .network import NODE_TYPES, Edge, Network, NetworkError
+from .values import format_fields
 
 VERSION = 1
 NETWORK_FILE = "network.safetensors"
@@ -20,10 +21,6 @@ NETWORK_FILE = "network.safetensors"
 
 _KEY = "reslif"
 _KINDS = {kind.__name__: kind for kind in NODE_TYPES}
-_FORMAT_FIELDS = (
-    *("format", "weight_format", "gain_format"),
-    *("membrane", "synaptic", "adaptation", "cell"),
-)
 
 
 def write_atomically(path: Path, content: bytes) -> None:
@@ -79,13 +76,14 @@ def load_network(path: Path) -> Network:
             tuple(_node(entry, tensors) for entry in header["nodes"]),
             tuple(Edge(*edge) for edge in header["edges"]),
             header["max_steps"],
-            header["notes"],
+            dict(header["notes"]),
         )
+        digest = header["digest"]
     except NetworkError as error:
         raise NetworkError(str(error) if str(path) in str(error) else f"{path}: {error}") from None
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise NetworkError(f"{path} has an inconsistent header ({error!r})") from None
-    if network.digest != header["digest"]:
+    if network.digest != digest:
         raise NetworkError(f"{path} is corrupt: its content does not match its digest")
     return network
 
@@ -95,10 +93,11 @@ def _node(entry: dict[str, Any], tensors: dict[str, np.ndarray]) -> Any:
     kind = _KINDS.get(arguments.pop("type"))
     if kind is None:
         raise NetworkError(f"node '{entry.get('name')}' is of unknown type {entry['type']!r}")
+    formats = format_fields(kind)
     for key, value in arguments.items():
         if value == "tensor" and key != "name":
             arguments[key] = tensors[f"{entry['name']}.{key}"]
-        elif key in _FORMAT_FIELDS and value is not None:
+        elif key in formats and value is not None:
             try:
                 arguments[key] = Format.parse(value)
             except FormatError as error:

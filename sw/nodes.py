@@ -18,7 +18,7 @@ from .formats import SPIKE, Format, IntArray
 from .values import (
     NetworkError,
     Values,
-    check_name_and_size,
+    check_fields,
     check_range,
     exact,
     integers,
@@ -37,7 +37,7 @@ class Input:
     quantities: ClassVar[tuple[str, ...]] = ("spike",)
 
     def __post_init__(self) -> None:
-        check_name_and_size(self.name, self.size)
+        check_fields(self)
 
     def output(self, operands: Mapping[str, list[Values]]) -> Values:
         del operands
@@ -61,12 +61,12 @@ class Dense:
     quantities: ClassVar[tuple[str, ...]] = ("current",)
 
     def __post_init__(self) -> None:
+        check_fields(self)
         weight = integers(self.weight, self.name, "weight")
         if weight.ndim != 2 or 0 in weight.shape:
             raise NetworkError(
                 f"node '{self.name}': weight has shape {list(weight.shape)}, must be [n, inputs]"
             )
-        check_name_and_size(self.name, weight.shape[0])
         check_range(self.name, "weight", weight, self.weight_format.min, self.weight_format.max)
         object.__setattr__(self, "weight", weight)
         if self.bias is not None:
@@ -122,12 +122,12 @@ class Affine:
     quantities: ClassVar[tuple[str, ...]] = ("value",)
 
     def __post_init__(self) -> None:
+        check_fields(self)
         gain = integers(self.gain, self.name, "gain")
         if gain.ndim not in (1, 2) or 0 in gain.shape:
             raise NetworkError(
                 f"node '{self.name}': gain has shape {list(gain.shape)}, must be [n] or [T, n]"
             )
-        check_name_and_size(self.name, gain.shape[-1])
         check_range(self.name, "gain", gain, self.gain_format.min, self.gain_format.max)
         object.__setattr__(self, "gain", gain)
         if self.bias is not None:
@@ -191,7 +191,7 @@ class Join:
     quantities: ClassVar[tuple[str, ...]] = ("value",)
 
     def __post_init__(self) -> None:
-        check_name_and_size(self.name, self.size)
+        check_fields(self)
         if self.op not in ("add", "and", "iand", "or"):
             raise NetworkError(
                 f"node '{self.name}': op is {self.op!r}, must be add, and, iand or or"
@@ -266,7 +266,7 @@ class Readout:
     quantities: ClassVar[tuple[str, ...]] = ("score",)
 
     def __post_init__(self) -> None:
-        check_name_and_size(self.name, self.size)
+        check_fields(self)
         if self.kind not in ("count", "sum_current", "last_membrane", "max_membrane"):
             raise NetworkError(
                 f"node '{self.name}': kind is {self.kind!r}, "

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
+from types import NoneType
 from typing import Any
 
 import numpy as np
@@ -44,11 +45,16 @@ class Values:
 
 def integers(value: npt.ArrayLike, node: str, what: str) -> IntArray:
     """``value`` as a read-only int64 array; floats and NaN are refused, never rounded."""
-    array = np.asarray(value)
+    try:
+        array = np.asarray(value)
+    except ValueError:
+        raise NetworkError(f"node '{node}': {what} is ragged, must be an array") from None
     if array.dtype.kind == "f" and not np.isfinite(array).all():
         raise NetworkError(f"node '{node}': {what} holds NaN or infinity, must be integers")
     if array.dtype.kind not in "iub":
         raise NetworkError(f"node '{node}': {what} is {array.dtype}, must be integers")
+    if array.dtype == np.uint64 and array.size and int(array.max()) >= 1 << 63:
+        raise NetworkError(f"node '{node}': {what} reaches {array.max()}, must fit 64 bits, signed")
     result = array.astype(np.int64)
     result.setflags(write=False)
     return result
@@ -59,11 +65,35 @@ def exact(array: IntArray) -> npt.NDArray[np.object_]:
     return array.astype(object)
 
 
-def check_name_and_size(name: str, size: int) -> None:
-    if not name or not name.isidentifier() or not name.isascii():
+_TYPES: dict[Any, tuple[tuple[type, ...], str]] = {
+    "int": ((int,), "an integer"),
+    "bool": ((bool,), "True or False"),
+    "Format": ((Format,), "a Format"),
+    "Format | None": ((Format, NoneType), "a Format or None"),
+}
+"""By how a field of a node is declared: what it may be, and how that is said."""
+
+
+def format_fields(kind: Any) -> set[str]:
+    """The fields of a type of node that are declared to hold a format."""
+    return {item.name for item in fields(kind) if item.type in ("Format", "Format | None")}
+
+
+def check_fields(node: Any) -> None:
+    """Check that fields of plain type, switches and formats are what they are declared to be."""
+    check_name(node.name)
+    for item in fields(node):
+        value = getattr(node, item.name)
+        types, must = _TYPES.get(item.type, ((type(value),), ""))
+        if type(value) not in types:
+            raise NetworkError(f"node '{node.name}': {item.name} is {value!r}, must be {must}")
+        if item.name == "size" and value < 1:
+            raise NetworkError(f"node '{node.name}': size is {value}, must be an integer above 0")
+
+
+def check_name(name: Any) -> None:
+    if not isinstance(name, str) or not name.isidentifier() or not name.isascii():
         raise NetworkError(f"node name is {name!r}, must be an ASCII identifier")
-    if not isinstance(size, int) or size < 1:
-        raise NetworkError(f"node '{name}': size is {size!r}, must be an integer above 0")
 
 
 def check_range(node: str, what: str, array: IntArray, low: int, high: int) -> None:

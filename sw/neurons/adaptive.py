@@ -40,6 +40,7 @@ class Adaptive(Neuron):
     inhibition: bool = False
 
     STATES: ClassVar[Mapping[str, str]] = {"adaptation": "adaptation", "membrane": "membrane"}
+    UNSIGNED: ClassVar[frozenset[str]] = frozenset({"adaptation"})
     NUMBERS: ClassVar[Mapping[str, NumberKind]] = {
         "leak": "leak",
         "adaptation_leak": "leak",
@@ -49,10 +50,10 @@ class Adaptive(Neuron):
 
     def __post_init__(self) -> None:
         self.check()
-        if self.adaptation.signed or self.adaptation.frac != self.membrane.frac:
+        if self.adaptation.frac != self.membrane.frac:
             raise NetworkError(
-                f"node '{self.name}': adaptation is {self.adaptation}, must be unsigned with the "
-                f"membrane's {self.membrane.frac} fraction bits"
+                f"node '{self.name}': adaptation is {self.adaptation}, must have the membrane's "
+                f"{self.membrane.frac} fraction bits"
             )
 
     def scaled(self, incoming: int, guard: int, width: int, shift: int) -> dict[str, Any]:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any, ClassVar, Literal, NamedTuple, TypeAlias
 
 from ..formats import MAX_WIDTH, SPIKE, Format, IntArray
-from ..values import NetworkError, Values, check_name_and_size, check_range, integers
+from ..values import NetworkError, Values, check_fields, check_range, integers
 from .arithmetic import Ops
 
 Reset: TypeAlias = Literal["subtract", "zero", "none"]
@@ -45,6 +45,8 @@ class Neuron:
     """For each state variable the field that holds its format; ``membrane`` is among them."""
     NUMBERS: ClassVar[Mapping[str, NumberKind]]
     """The fields that hold a scalar or ``[n]`` integers, and how they are counted."""
+    UNSIGNED: ClassVar[frozenset[str]] = frozenset()
+    """The states whose formats are unsigned."""
     INPUTS: ClassVar[int] = 1
     """Input currents a neuron takes each step."""
 
@@ -75,6 +77,7 @@ class Neuron:
     def output(self, operands: Mapping[str, list[Values]]) -> Values:
         """Spikes; checks what arrives."""
         inputs = self.INPUTS * self.size
+        low = high = 0
         for source in operands["input"]:
             if source.size != inputs:
                 raise NetworkError(
@@ -91,6 +94,14 @@ class Neuron:
                     f"node '{self.name}': its source's {source.format} on the neuron's grid is "
                     f"wider than {MAX_WIDTH - 2} bits"
                 )
+            up = self.current_frac - source.format.frac
+            low += min(int(source.low.min()), 0) << up
+            high += max(int(source.high.max()), 0) << up
+        if max(-low, high) >= 1 << (MAX_WIDTH - 2):
+            raise NetworkError(
+                f"node '{self.name}': its currents add up to {low} to {high}, "
+                f"must fit {MAX_WIDTH - 1} bits"
+            )
         return Values.full(SPIKE, self.size)
 
     def scaled(self, incoming: int, guard: int, width: int, shift: int) -> dict[str, Any]:
@@ -132,11 +143,12 @@ class Neuron:
 
     def check(self) -> None:
         """Check what all neurons have."""
-        check_name_and_size(self.name, self.size)
+        check_fields(self)
         shift = self.shift
         for state, form in self.states.items():
-            if not form.signed and state != "adaptation":
-                raise NetworkError(f"node '{self.name}': {state} is {form}, must be signed")
+            if form.signed == (state in self.UNSIGNED):
+                must = "unsigned" if form.signed else "signed"
+                raise NetworkError(f"node '{self.name}': {state} is {form}, must be {must}")
             if form.width + shift > MAX_WIDTH:
                 raise NetworkError(
                     f"node '{self.name}': {state} is {form.width} bits and leak_shift {shift}, "
@@ -157,7 +169,14 @@ class Neuron:
                 )
             object.__setattr__(self, field, array)
             if kind != "gain":
-                check_range(self.name, field, array, *self.limits(field))
+                low, high = self.limits(field)
+                if low > high:
+                    formats = ", ".join(f"{state} {form}" for state, form in self.states.items())
+                    raise NetworkError(
+                        f"node '{self.name}': its formats ({formats}) leave no {field}, "
+                        "the membrane must be wider"
+                    )
+                check_range(self.name, field, array, low, high)
 
     def late(self, ops: Ops, kept: Any, driven: Any, fired: Any, threshold: Any) -> Any:
         """The delayed reset: ``kept`` (of the old state) + ``driven`` less what it takes away."""

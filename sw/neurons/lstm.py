@@ -102,7 +102,9 @@ class LSTM(Neuron):
     def reach(self, current: int) -> int:
         cell = -self.cell.min << (self.table_frac + 1)
         candidate = 1 << (self.table_frac + 1 + self.cell.frac)
-        return max(current, cell + candidate, -4 * self.membrane.min)
+        # A lookup adds half a step of the table before it drops what is finer.
+        half = 1 << max(0, self.gate_frac - self.table_step)
+        return max(current + half, cell + candidate, -4 * self.membrane.min)
 
     def step(self, ops: Ops, numbers: Mapping[str, Any], state: Any, current: Any) -> Update:
         threshold, table, frac = numbers["threshold"], self.tanh, self.table_frac

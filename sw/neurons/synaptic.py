@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from ..formats import Format, IntArray
+from ..formats import MAX_WIDTH, Format, IntArray
 from ..values import NetworkError
 from .arithmetic import Ops
 from .base import Neuron, NumberKind, Reset, Update
@@ -52,17 +52,32 @@ class Synaptic(Neuron):
                 f"node '{self.name}': membrane has {self.membrane.frac} fraction bits, "
                 f"must have at least the synaptic current's {self.synaptic.frac}"
             )
+        if self.synaptic.width + self.rise > MAX_WIDTH:
+            raise NetworkError(
+                f"node '{self.name}': synaptic is {self.synaptic}, which the membrane's "
+                f"{self.membrane.frac} fraction bits make {self.synaptic.width + self.rise} bits "
+                f"wide, must be at most {MAX_WIDTH}"
+            )
+
+    @property
+    def rise(self) -> int:
+        """d, by how many bits the membrane's grid is the finer one."""
+        return self.membrane.frac - self.synaptic.frac
 
     @property
     def current_frac(self) -> int:
         return self.synaptic.frac
+
+    def reach(self, current: int) -> int:
+        driven = -self.synaptic.min << self.rise
+        return max(super().reach(current), driven - 4 * self.membrane.min)
 
     def step(self, ops: Ops, numbers: Mapping[str, Any], state: Any, current: Any) -> Update:
         threshold = numbers["threshold"]
         synaptic = ops.floor(numbers["synaptic_leak"] * state["synaptic"], self.leak_shift)
         synaptic = ops.saturate(synaptic + current, self.synaptic)
         leaked = ops.floor(numbers["leak"] * state["membrane"], self.leak_shift)
-        driven = ops.align(synaptic, self.membrane.frac - self.synaptic.frac)
+        driven = ops.align(synaptic, self.rise)
         value = self.late(ops, leaked, driven, state["fired"], threshold)
         value = ops.saturate(value, self.membrane)
         fired = ops.fire(value, threshold, threshold, self.strict)

@@ -94,6 +94,22 @@ def test_ranges_hold_for_random_networks() -> None:
             lambda: Dense("fc", WEIGHT, Format(4), np.array([np.inf, 0])),
             "bias holds NaN or infinity",
         ),
+        (
+            lambda: Dense("fc", WEIGHT, Format(4), np.array([2**64 - 1, 0], np.uint64)),
+            "bias reaches 18446744073709551615, must fit 64 bits, signed",
+        ),
+        (lambda: Dense("fc", [[1], [1, 2]], Format(4)), "node 'fc': weight is ragged"),  # pyright: ignore[reportArgumentType]
+        (lambda: Dense("fc", WEIGHT, "s4.0"), "weight_format is 's4.0', must be a Format"),  # pyright: ignore[reportArgumentType]
+        (lambda: Input(3, 3), "name is 3, must be an ASCII identifier"),  # pyright: ignore[reportArgumentType]
+        (lambda: Input("x", True), "node 'x': size is True, must be an integer"),
+        (lambda: Input("x", 3, None), "format is None, must be a Format"),  # pyright: ignore[reportArgumentType]
+        (lambda: Join("j", "add", 2, 4), "format is 4, must be a Format or None"),  # pyright: ignore[reportArgumentType]
+        (lambda: lif(membrane=10), "node 'lif': membrane is 10, must be a Format"),
+        (lambda: lif(leak_shift=4.0), "node 'lif': leak_shift is 4.0, must be an integer"),
+        (lambda: lif(leak_shift=float("nan")), "leak_shift is nan, must be an integer"),
+        (lambda: lif(strict=1), "node 'lif': strict is 1, must be True or False"),
+        (lambda: lif(reset_delay="no"), "reset_delay is 'no', must be True or False"),
+        (lambda: lif(membrane=Format(2)), "membrane s2.0. leave no threshold, the membrane must"),
         (lambda: Input("1x", 3), "name is '1x', must be an ASCII identifier"),
         (lambda: Input("", 3), "must be an ASCII identifier"),
         (lambda: Input("x", 0), "size is 0, must be an integer above 0"),
@@ -134,6 +150,18 @@ def joined(op: str, branch: str = "lif", shortcut: str = "x", **changes: Any) ->
     ("make", "message"),
     [
         (lambda: network(max_steps=0), "max_steps is 0, must be 1 to 65536"),
+        (lambda: network(max_steps=True), "max_steps is True, must be 1 to 65536"),
+        (lambda: network(lif="lif"), "network holds 'lif', must hold nodes of the contract"),
+        (lambda: network((*CHAIN, Edge(["x"], "fc"))), "does not exist"),  # pyright: ignore[reportArgumentType]
+        (lambda: network((*CHAIN, Edge("lif", "lif", delay=True))), "delay is True, must be 0"),
+        (
+            lambda: network(
+                (*CHAIN, *(Edge(*e) for i in range(9) for e in (("x", f"d{i}"), (f"d{i}", "lif")))),
+                lif=lif(membrane=Format(58, 0), leak_shift=0, leak=np.array(1)),
+                **{f"d{i}": Dense(f"d{i}", WEIGHT << 56, Format(62)) for i in range(9)},
+            ),
+            "node 'lif': its currents add up to .* must fit 61 bits",
+        ),
         (
             lambda: network((*CHAIN, Edge("x", "nowhere"))),
             "edge x -> nowhere.input: node 'nowhere' does not exist",
@@ -209,6 +237,12 @@ def test_a_delayed_edge_breaks_a_cycle() -> None:
     net = network(edges, rec=recurrent)
     # The delayed spike may be 0, whatever it is now.
     assert net.values["rec"].low.tolist() == [0, 0]
+
+
+def test_digests_of_older_releases_stay() -> None:
+    """As written before there was any neuron but the LIF; files carry it."""
+    before = "05c90039162397eb0cd0da5d9c9692fadf2a1330ad9ab7619bb6e8dead6dcdf0"
+    assert network().digest == before
 
 
 def test_digest_follows_behaviour_and_nothing_else() -> None:

@@ -1,15 +1,21 @@
 import json
+import re
 import struct
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+from neuron_cases import CASES
 from random_networks import random_network
 from reslif.sw.formats import Format
 from reslif.sw.network import Dense, Edge, Input, Network, NetworkError, Readout
 from reslif.sw.network_file import load_network, save_network
 from safetensors.numpy import save
+
+FAMILIES = ("LIF", "Synaptic", "Alpha", "Adaptive", "LSTM")
 
 
 @pytest.fixture
@@ -94,6 +100,8 @@ def test_a_newer_version_is_refused(tmp_path: Path, network: Network) -> None:
         (lambda h: h["nodes"][0].update(colour="red"), "inconsistent header"),
         (lambda h: h.pop("edges"), "inconsistent header"),
         (lambda h: h.pop("version"), "inconsistent header"),
+        (lambda h: h.pop("digest"), "inconsistent header"),
+        (lambda h: h.update(notes=7), "inconsistent header"),
         (lambda h: h["edges"].append(["a", "b", "input", 0]), "node 'a' does not exist"),
         (lambda h: h.update(max_steps=3), "does not match its digest"),
     ],
@@ -107,6 +115,40 @@ def test_inconsistent_headers_are_refused(
     with pytest.raises(NetworkError, match=message) as error:
         load_network(path)
     assert "\n" not in str(error.value)
+
+
+def entries(content: object, path: tuple = ()) -> Iterator[tuple]:
+    """The path to everything inside a JSON value."""
+    items = content.items() if isinstance(content, dict) else ()
+    items = enumerate(content) if isinstance(content, list) else items
+    for key, value in items:
+        yield (*path, key)
+        yield from entries(value, (*path, key))
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_no_entry_may_be_anything_else(tmp_path: Path, family: str) -> None:
+    """Whatever an entry is replaced by: one clear error, and never another network."""
+    case = next(c for c in CASES if c.family == family and c.per_neuron)
+    net, path = case.network(), tmp_path / "net"
+    save_network(net, path)
+    good, header = path.read_bytes(), {}
+    rewrite_header(path, header.update)
+    for place in entries(header):
+        for value in (None, True, 1.5, 10**30, "tensor", []):
+
+            def change(inner: Any, place: tuple = place, value: object = value) -> None:
+                for key in place[:-1]:
+                    inner = inner[key]
+                inner[place[-1]] = value
+
+            path.write_bytes(good)
+            rewrite_header(path, change)
+            try:
+                found = load_network(path).digest
+            except NetworkError as error:
+                found = str(error)
+            assert found == net.digest or re.fullmatch(f"{path}.+", found), (place, value)
 
 
 def test_float_weights_are_refused(tmp_path: Path, network: Network) -> None:

@@ -1,15 +1,30 @@
 """The integer neurons: by hand, in training and in the golden model, and what they refuse."""
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
-from neuron_cases import CASES, FORMATS, Case, samples
+from neuron_cases import CASES, FORMATS, RESETS, Case, samples
 from reslif.sw import golden
 from reslif.sw.formats import Format
-from reslif.sw.network import LSTM, Adaptive, Alpha, NetworkError, Neuron, Synaptic
+from reslif.sw.network import (
+    LIF,
+    LSTM,
+    Adaptive,
+    Alpha,
+    Dense,
+    Edge,
+    Input,
+    Network,
+    NetworkError,
+    Neuron,
+    Readout,
+    Synaptic,
+)
 from reslif.sw.network_file import load_network, save_network
+from reslif.sw.neurons.arithmetic import IntegerOps
 from reslif.sw.neurons.table import Tanh
 from reslif.sw.qat import QATNetwork
 
@@ -173,12 +188,16 @@ def test_the_table_is_symmetric_and_its_bound_holds() -> None:
     ("family", "changes", "message"),
     [
         ("Synaptic", {"synaptic": Format(9, 12)}, "must have at least the synaptic current's 12"),
+        ("Synaptic", {"membrane": Format(19, 62)}, "make 76 bits wide, must be at most 62"),
+        ("Adaptive", {"adaptation": Format(12, 4)}, "adaptation is s12.4, must be unsigned"),
+        ("Adaptive", {"adaptation": Format(12, 3, False)}, "must have the membrane's 4 fraction"),
+        ("Alpha", {"gain_shift": True}, "gain_shift is True, must be an integer"),
+        ("LSTM", {"table_frac": 8.0}, "table_frac is 8.0, must be an integer"),
         ("Synaptic", {"synaptic_leak": np.array(99)}, "synaptic_leak spans 99 to 99, must lie"),
         ("Alpha", {"reset": "subtract", "reset_delay": False}, "must be zero or none"),
         ("Alpha", {"synaptic": Format(9, 1)}, "must have the synaptic currents' 1"),
         ("Alpha", {"gain": np.array(1 << 20)}, "gain spans"),
-        ("Adaptive", {"adaptation": Format(15, 4, False)}, "threshold spans"),
-        ("Adaptive", {"adaptation": Format(5, 4)}, "must be unsigned"),
+        ("Adaptive", {"adaptation": Format(15, 4, False)}, "leave no threshold, the membrane must"),
         ("LSTM", {"table": np.array([0, 3, 1])}, "must start at 0 and never fall"),
         ("LSTM", {"gate_frac": 2}, "gate_frac is 2 bits, must be 6 to 40"),
         ("LSTM", {"cell": Format(9, 3)}, "cell fraction is 3 bits, must be 8 to 40"),
@@ -191,3 +210,112 @@ def test_what_no_hardware_could_do_is_refused(family: str, changes: dict, messag
     with pytest.raises(NetworkError, match=message) as error:
         replace(neuron, **changes)
     assert str(error.value).startswith("node 'neuron': ")
+
+
+class BigOps(IntegerOps):
+    """The operations on Python's integers, which never wrap."""
+
+    def fire(self, value, level, unit, strict):
+        return super().fire(value, level, unit, strict).astype(object)
+
+    def tanh(self, value, frac, table):
+        drop = frac - table.step
+        half = 1 << (drop - 1) if drop else 0
+        last = len(table.entries) - 1
+
+        def look_up(x: int) -> int:
+            entry = int(table.entries[min((abs(x) + half) >> drop, last)])
+            return entry if x > 0 else -entry
+
+        return np.array([look_up(x) for x in value.ravel()], object).reshape(value.shape)
+
+    def sigmoid(self, value, frac, table):
+        return self.tanh(value, frac + 1, table) + (1 << table.frac)
+
+
+def widest(family: str, random: np.random.Generator) -> Neuron:
+    """A neuron in formats as wide as its checks allow, its numbers at their limits."""
+    reset, delay = RESETS[random.integers(len(RESETS))]
+    shift = int(random.choice([0, 4, 16]))
+    width = 62 - shift
+    options: dict[str, Any] = {
+        "reset": reset,
+        "reset_delay": delay,
+        "strict": random.random() < 0.5,
+    }
+    wide, zero, one = Format(width, 4), np.array(0), np.array(1)
+    if family == "LIF":
+        node = LIF("n", 4, wide, zero, shift, one, **options)
+    elif family == "Synaptic":
+        rise = int(random.choice([0, 9]))
+        inner = Format(62 - max(rise, shift), 4 - rise)
+        node = Synaptic("n", 4, wide, inner, zero, zero, shift, one, **options)
+    elif family == "Alpha":
+        options["reset"] = "zero" if not delay else reset
+        inner = Format(int(random.choice([width, 45 - shift])), 4)
+        node = Alpha("n", 4, wide, inner, zero, zero, shift, zero, 3, one, **options)
+    elif family == "Adaptive":
+        narrower = Format(width - 2, 4, signed=False)
+        node = Adaptive("n", 4, wide, narrower, zero, zero, shift, one, zero, **options)
+    else:
+        table = Tanh.of(8, 16, 4)
+        cell = Format(24, int(random.choice([16, 40])))
+        node = LSTM(
+            "n", 4, Format(62, 33), cell, 40, table.entries, 8, 16, one, **options
+        )  # fmt: skip
+    numbers = {what: ends(*node.limits(what), (4,), random) for what in node.NUMBERS}
+    return replace(node, **numbers)  # pyright: ignore[reportArgumentType]
+
+
+def ends(low: int, high: int, shape: tuple[int, ...], random: np.random.Generator) -> np.ndarray:
+    """Mostly the two ends of a range, also what lies between."""
+    return random.choice(np.array([low, high, high // 3, low + high // 2]), shape)
+
+
+@pytest.mark.parametrize("family", FAULTS)
+def test_steps_never_wrap(family: str) -> None:
+    """64 bits give what unlimited integers give, in the widest formats and at their ends."""
+    for seed in range(100):
+        random = np.random.default_rng(seed)
+        assert not wraps(widest(family, random), random)
+
+
+def test_a_step_that_wraps_is_seen() -> None:
+    random = np.random.default_rng(0)
+    node = widest("LIF", random)
+    object.__setattr__(node, "membrane", Format(62))  # which its check would refuse
+    object.__setattr__(node, "leak", np.array(1 << 16))
+    assert wraps(node, random)
+
+
+def wraps(node: Neuron, random: np.random.Generator) -> bool:
+    """Whether a step from the ends of all ranges differs from that of unlimited integers."""
+    state = {k: ends(f.min, f.max, (3, 4), random) for k, f in node.states.items()}
+    state["fired"] = random.integers(0, 2, (3, 4))
+    current = ends(-(1 << 60), 1 << 60, (3, 4 * node.INPUTS), random)
+    ops, big = IntegerOps(), BigOps()
+    found = node.step(ops, node.numbers, state, current)
+    numbers, wide = ({k: v.astype(object) for k, v in d.items()} for d in (node.numbers, state))
+    expected = node.step(big, numbers, wide, current.astype(object))
+    pairs = [(found.fired, expected.fired), (found.margin, expected.margin)]
+    pairs += [(value, expected.state[name]) for name, value in found.state.items()]
+    same = all((value.astype(object) == other).all() for value, other in pairs)
+    return not same or ops.clipped != big.clipped
+
+
+@pytest.mark.parametrize("fault", [False, True])
+def test_training_knows_how_far_a_synaptic_current_reaches(monkeypatch, fault: bool) -> None:
+    """Summed up over many steps and aligned to a finer membrane, it needs float64."""
+    if fault:
+        monkeypatch.setattr(Synaptic, "reach", Neuron.reach)
+    node = Synaptic(
+        "neuron", 1, Format(19, 20), Format(12, 0), np.array(16), np.array(15), 4, np.array(9),
+        reset="none",
+    )  # fmt: skip
+    nodes = (
+        Input("input", 1), Dense("dense", np.array([[1]]), Format(2)), node,
+        Readout("readout", "last_membrane", 1),
+    )  # fmt: skip
+    edges = (Edge("input", "dense"), Edge("dense", "neuron"), Edge("neuron", "readout"))
+    dtype = QATNetwork.of_network(Network(nodes, edges, 2000)).dtype
+    assert dtype == (torch.float32 if fault else torch.float64)
