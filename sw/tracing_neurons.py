@@ -21,7 +21,7 @@ from .nn.lif_function import NeuronRule
 from .nn.surrogate import ATan, Surrogate
 
 LSTM_TABLE = Tanh.of(step=6, frac=8)
-LSTM_MEMBRANE = Format(10, 8)
+LSTM_MEMBRANE = Format(12, 10)
 """Within ±2, and wider where a threshold or a reset needs it."""
 LSTM_CELL = Format(14, 10)
 """Within ±8, where tanh is 1 to seven digits."""
