@@ -91,8 +91,8 @@ class FloatNeuron:
     """Neurons with real ``numbers``, scalar or ``[n]``, by the names of ``template.NUMBERS``.
 
     ``template`` is a node of the contract that gives the model, the size and every option; its
-    own integers and formats are placeholders (but an LSTM's, which are final). ``learn`` names
-    the numbers that quantised training may change.
+    own integers and formats are placeholders (but the formats of one with ``OWN_FORMATS``).
+    ``learn`` names the numbers that quantised training may change.
     """
 
     template: Neuron
@@ -115,7 +115,9 @@ class FloatNeuron:
                 kinds[what], (np.nextafter(0, 1), np.inf)
             )
             if (value < low).any() or (value > high).any():
-                must = "within 0 to 1" if kinds[what] == "leak" else "above 0"
+                must = {"leak": "within 0 to 1", "increment": "0 or more"}.get(
+                    kinds[what], "above 0"
+                )
                 raise GraphError(
                     f"node '{self.name}': {what} spans {value.min():g} to {value.max():g}, "
                     f"must be {must}"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -14,6 +13,7 @@ from torch import nn
 from . import golden
 from .formats import SPIKE, Format, IntArray
 from .graph import (
+    WIDE,
     FloatAffine,
     FloatArray,
     FloatDense,
@@ -22,7 +22,7 @@ from .graph import (
     GraphError,
     run_float_edges,
 )
-from .network import LIF, LSTM, Adaptive, Affine, Dense, Join, Network, Neuron, Node
+from .network import Affine, Dense, Join, Network, Neuron, Node
 from .scales import (
     Fracs,
     Scales,
@@ -49,7 +49,8 @@ class QuantiseConfig:
             multiple of 1/16.
         membrane_bits: width of every membrane and other state; None is, for each state, the
             narrower of what holds every possible value (as far as a bound is known) and of twice
-            the range seen in calibration. An LSTM's formats are its own.
+            the range seen in calibration. Where states need room for one another, as a raised
+            threshold in the membrane, some are narrower; an LSTM's formats are its own.
     """
 
     bits: int = 4
@@ -64,6 +65,8 @@ class QuantiseConfig:
                 raise GraphError(f"weight bits are {bits}, must be 2 to 16")
         if self.guard_bits is not None and not 0 <= self.guard_bits <= 16:
             raise GraphError(f"guard_bits is {self.guard_bits}, must be 0 to 16")
+        if self.membrane_bits is not None and not 4 <= self.membrane_bits <= WIDE.width:
+            raise GraphError(f"membrane_bits is {self.membrane_bits}, must be 4 to {WIDE.width}")
 
 
 @dataclass(frozen=True, eq=False)
@@ -117,31 +120,43 @@ def plan(graph: FloatGraph, calibration: IntArray, config: QuantiseConfig) -> Qu
         elif isinstance(node, FloatNeuron):
             incoming = [fracs.of(graph, edge) for edge in graph.incoming(node.name, "input")]
             # What other nodes multiply must stay narrow enough for their sums.
-            width = 30 if sends_membrane(graph, node) else 46
+            width = 30 if sends_membrane(graph, node) else WIDE.width
             nodes.append(_neuron(node, scales.of(node.name), max(incoming), width, config))
         else:
             nodes.append(node)
     wide = Network(tuple(nodes), graph.edges, len(calibration))
-    bounds = {node.name: _bound(wide, node) for node in wide.nodes_of(LIF)}
-    wide = _with_widths(wide, {name: {"membrane": bound} for name, bound in bounds.items()})
-    widths = _observed_widths(wide, calibration)
-    if config.membrane_bits is not None:
-        widths = {n: dict.fromkeys(fields, config.membrane_bits) for n, fields in widths.items()}
+    bounds = {node.name: node.bounds(*_drive(wide, node)) for node in _free(wide)}
+    wide = _with_widths(wide, bounds)
+    if config.membrane_bits is None:
+        widths = _observed_widths(wide, calibration)
+    else:
+        widths = {node.name: _widths(node, config.membrane_bits) for node in _free(wide)}
     network = _with_widths(wide, widths)
     notes = {
         "scales": {name: scales.of(name) for name in sorted(scales.group)},
         "membranes": {
-            node.name: _width_note(node, bounds.get(node.name), config)
+            node.name: _width_note(node, bounds.get(node.name, {}), config)
             for node in network.nodes_of(Neuron)
         },
     }
     return Quantised(replace(network, notes=notes), scales)
 
 
-def _width_note(node: Neuron, bound: int | None, config: QuantiseConfig) -> dict[str, Any]:
+def _free(network: Network) -> list[Neuron]:
+    """The neurons whose widths are the quantiser's to choose."""
+    return [node for node in network.nodes_of(Neuron) if not node.OWN_FORMATS]
+
+
+def _widths(node: Neuron, bits: int) -> dict[str, int]:
+    """Widths of a neuron's states, by field, if the widest has ``bits``."""
+    made = node.scaled(0, 0, bits, node.shift)
+    return {field_: made[field_].width for field_ in node.STATES.values()}
+
+
+def _width_note(node: Neuron, bounds: Mapping[str, int], config: QuantiseConfig) -> dict[str, Any]:
     """Where a membrane's width comes from; below its ``bound`` it may saturate."""
-    width = node.membrane.width
-    if isinstance(node, LSTM):
+    width, bound = node.membrane.width, bounds.get("membrane")
+    if node.OWN_FORMATS:
         origin = "cell"
     elif config.membrane_bits is not None:
         origin = "recipe"
@@ -238,17 +253,13 @@ def _leak_shift(node: FloatNeuron, config: QuantiseConfig) -> int:
     return 4
 
 
-def _bound(network: Network, node: LIF) -> int:
-    """A width that no membrane of ``node`` leaves, from the integers of what feeds it."""
+def _drive(network: Network, node: Neuron) -> tuple[int, int]:
+    """The largest current of ``node``, on its grid, and for how many steps it may last."""
     current = 0
     for values in network.operands(node)["input"]:
         largest = max(abs(int(values.low.min())), abs(int(values.high.max())))
-        current += largest << (node.membrane.frac - values.format.frac)
-    whole = 1 << node.leak_shift
-    # Σ_t (k/2^n)^t of a constant current; a floor takes 1 off in each step.
-    steps = min(network.max_steps, whole / max(whole - int(node.leak.max()), 1e-9))
-    reach = math.ceil((current + 1) * steps) + 2 * int(node.threshold.max())
-    return reach.bit_length() + 1
+        current += largest << (node.current_frac - values.format.frac)
+    return current, network.max_steps
 
 
 def _observed_widths(network: Network, calibration: IntArray) -> dict[str, dict[str, int]]:
@@ -256,13 +267,13 @@ def _observed_widths(network: Network, calibration: IntArray) -> dict[str, dict[
 
     By neuron and the field that holds the format.
     """
-    neurons = [node for node in network.nodes_of(Neuron) if not isinstance(node, LSTM)]
+    neurons = _free(network)
     probes = [(node.name, state) for node in neurons for state in node.states]
     trace = golden.run(network, calibration, probes)
     widths: dict[str, dict[str, int]] = {}
     for node in neurons:
         threshold = int(node.threshold.max())
-        found = widths[node.name] = {}
+        found: dict[str, int] = {}
         for state, field_ in node.STATES.items():
             seen = trace[node.name, state]
             form = node.states[state]
@@ -272,9 +283,7 @@ def _observed_widths(network: Network, calibration: IntArray) -> dict[str, dict[
                 high = max(high + (0 if node.reset_delay else threshold), threshold + 1)
             width = Format.for_range(2 * min(low, -form.signed), 2 * max(high, 1)).width
             found[field_] = max(found.get(field_, 1), min(width, form.width))
-        if isinstance(node, Adaptive):
-            level = threshold + (1 << found["adaptation"])
-            found["membrane"] = max(found["membrane"], level.bit_length() + 1)
+        widths[node.name] = node.fitted(found)
     return widths
 
 

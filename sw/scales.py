@@ -24,7 +24,7 @@ from .graph import (
     FloatNode,
     GraphError,
 )
-from .network import LSTM, Edge, Input, Join, Readout
+from .network import Edge, Input, Join, Readout
 
 _UNIT = "1"
 """The group of spikes and inputs, whose scale is 1."""
@@ -54,9 +54,9 @@ def symmetric_limit(bits: int) -> int:
 def current_groups(graph: FloatGraph) -> dict[str, str]:
     """The group of every node's current, by name; :data:`_UNIT` for what is counted in units of 1.
 
-    A neuron whose membrane others read as a value, and an LSTM, whose gates are functions of real
-    numbers, count their currents in units of 1. Raises :class:`GraphError` for joins and synapses
-    that no common scale can serve.
+    A neuron whose membrane others read as a value, and one of ``OWN_FORMATS``, an LSTM, whose
+    gates are functions of real numbers, count their currents in units of 1. Raises
+    :class:`GraphError` for joins and synapses that no common scale can serve.
     """
     parent: dict[str, str] = {_UNIT: _UNIT} | {node.name: node.name for node in graph.nodes}
 
@@ -89,7 +89,7 @@ def current_groups(graph: FloatGraph) -> dict[str, str]:
         elif isinstance(node, FloatNeuron):
             for edge in graph.incoming(name, "input"):
                 merge(name, group_of(edge))
-            if isinstance(node.template, LSTM) or sends_membrane(graph, node):
+            if node.template.OWN_FORMATS or sends_membrane(graph, node):
                 merge(name, _UNIT)
         elif isinstance(node, Join):
             carriers = _carriers(graph, node, units)
@@ -162,7 +162,7 @@ def fracs_of(
     membrane = {
         n.name: n.template.membrane.frac
         for n in graph.nodes
-        if isinstance(n, FloatNeuron) and isinstance(n.template, LSTM)
+        if isinstance(n, FloatNeuron) and n.template.OWN_FORMATS
     }
     result = Fracs(sent, membrane)
 
@@ -174,11 +174,11 @@ def fracs_of(
             ):
                 raise GraphError(
                     f"node '{node.name}': reads the membrane of '{edge.source}' one step late, "
-                    "which only an LSTM can close into a loop"
+                    "which only a neuron of its own formats, an LSTM, can close into a loop"
                 )
         return [result.of(graph, edge) for edge in edges]
 
-    # Delayed edges carry spikes, or the membranes of LSTMs, whose fractions are known already.
+    # Delayed edges carry spikes, or membranes of which the fractions are known already.
     for node in graph.nodes:
         incoming = arriving(node)
         if isinstance(node, Input):

@@ -60,6 +60,10 @@ class Adaptive(Neuron):
         narrower = Format(width - 2, incoming + guard, signed=False)
         return super().scaled(incoming, guard, width, shift) | {"adaptation": narrower}
 
+    def fitted(self, widths: dict[str, int]) -> dict[str, int]:
+        level = int(self.threshold.max()) + (1 << widths["adaptation"])
+        return widths | {"membrane": max(widths["membrane"], level.bit_length() + 1)}
+
     def limits(self, what: str) -> tuple[int, int]:
         low, high = super().limits(what)
         return low, high - self.adaptation.max if what == "threshold" else high

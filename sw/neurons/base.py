@@ -47,6 +47,8 @@ class Neuron:
     """The fields that hold a scalar or ``[n]`` integers, and how they are counted."""
     UNSIGNED: ClassVar[frozenset[str]] = frozenset()
     """The states whose formats are unsigned."""
+    OWN_FORMATS: ClassVar[bool] = False
+    """Whether its formats come with the model and stay, its currents counted in units of 1."""
     INPUTS: ClassVar[int] = 1
     """Input currents a neuron takes each step."""
 
@@ -112,6 +114,17 @@ class Neuron:
             **{field: Format(width, incoming + guard) for field in self.STATES.values()},
             "leak_shift": shift,
         }
+
+    def bounds(self, current: int, steps: int) -> dict[str, int]:
+        """Widths that no state leaves in ``steps`` steps of currents up to ``current`` (on their
+        grid), by the field that holds the format; only those for which a bound is known.
+        """
+        del current, steps
+        return {}
+
+    def fitted(self, widths: dict[str, int]) -> dict[str, int]:
+        """``widths`` of the states, by field, wider where formats must leave each other room."""
+        return widths
 
     def unit(self, what: str, scale: float) -> float:
         """What one unit of a number is worth, if one of the current's value 1 is ``scale``."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
@@ -45,6 +46,14 @@ class LIF(Neuron):
 
     def __post_init__(self) -> None:
         self.check()
+
+    def bounds(self, current: int, steps: int) -> dict[str, int]:
+        whole = 1 << self.leak_shift
+        # Σ_t (k/2^n)^t of a constant current; a floor takes 1 off in each step.
+        decay = whole - int(self.leak.max())
+        summed = min(steps, whole / decay) if decay else steps
+        reach = math.ceil((current + 1) * summed) + 2 * int(self.threshold.max())
+        return {"membrane": reach.bit_length() + 1}
 
     def step(self, ops: Ops, numbers: Mapping[str, Any], state: Any, current: Any) -> Update:
         threshold, fired = numbers["threshold"], state["fired"]

@@ -51,6 +51,7 @@ class LSTM(Neuron):
 
     STATES: ClassVar[Mapping[str, str]] = {"cell": "cell", "membrane": "membrane"}
     NUMBERS: ClassVar[Mapping[str, NumberKind]] = {"threshold": "level"}
+    OWN_FORMATS: ClassVar[bool] = True
     INPUTS: ClassVar[int] = 4
 
     def __post_init__(self) -> None:

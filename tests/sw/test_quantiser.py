@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 from reslif.sw import golden
+from reslif.sw import nn as snn
 from reslif.sw.formats import Format
 from reslif.sw.graph import (
     FloatDense,
@@ -251,3 +252,49 @@ def test_a_linear_model_needs_no_neurons() -> None:
     graph = from_torch(module, torch.as_tensor(samples / 16), PIXELS)
     expected = run_float(graph, torch.as_tensor(samples / 16))[0].argmax(1).numpy()
     assert (golden.run(network, samples).classes == expected).mean() > 0.95
+
+
+NEURONS = {
+    "LIF": lambda: snn.Leaky(0.9, multi_step=True),
+    "Synaptic": lambda: snn.Synaptic(0.8, 0.9, multi_step=True),
+    "Alpha": lambda: snn.Alpha(0.9, 0.8, multi_step=True),
+    "Adaptive": lambda: snn.Adaptive(0.9, 0.95, 0.2, multi_step=True),
+    "RLeaky": lambda: snn.RLeaky(0.9, linear_features=24, multi_step=True),
+    "RLeaky one to one": lambda: snn.RLeaky(0.9, V=0.7, all_to_all=False, multi_step=True),
+    "RSynaptic": lambda: snn.RSynaptic(0.8, 0.9, linear_features=24, multi_step=True),
+    "SLSTM": lambda: snn.SLSTM(16, 24, threshold=0.1, multi_step=True),
+}
+
+
+@pytest.mark.parametrize("name", NEURONS)
+def test_every_neuron_comes_close_at_eight_bits(name: str) -> None:
+    """Its spikes nearly those of the floats; and widths from calibration lose nothing."""
+    torch.manual_seed(0)
+    linear = nn.Linear(16, 24)
+    linear.weight.data *= 3
+    layers = [NEURONS[name](), nn.Linear(24, 4), SumCurrent()]
+    if name != "SLSTM":  # whose gates have weights of their own
+        layers = [linear, *layers]
+    samples = (random().random((15, 80, 16)) < 0.5).astype(np.int64)
+    real = torch.as_tensor(samples, dtype=torch.float64)
+    graph = from_torch(nn.Sequential(*layers), real.float())
+    (neuron,) = (node for node in graph.nodes if isinstance(node, FloatNeuron))
+    expected = run_float(graph, real, [neuron.name])[1][neuron.name].numpy()
+    assert 0.02 < expected.mean() < 0.6
+
+    def differing(**config: int) -> float:
+        network = quantise(graph, samples[:, :8], QuantiseConfig(**config))
+        trace = golden.run(network, samples, [(neuron.name, "spike")])
+        assert trace.saturations[neuron.name] == 0
+        return float((trace[neuron.name, "spike"] != expected).mean())
+
+    narrow = differing(bits=8)
+    assert narrow < 0.015
+    assert narrow == differing(bits=8, membrane_bits=44)
+    assert narrow < differing(bits=2)
+
+
+@pytest.mark.parametrize("bits", [3, 47])
+def test_membranes_of_impossible_widths_are_refused(bits: int) -> None:
+    with pytest.raises(GraphError, match=f"membrane_bits is {bits}, must be 4 to 46"):
+        QuantiseConfig(membrane_bits=bits)
