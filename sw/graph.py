@@ -17,8 +17,9 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from .edges import cyclic_groups
 from .formats import Format
-from .network import LIF, Edge, Input, Join, Network, Neuron, Readout, cyclic_groups
+from .network import LIF, Edge, Input, Join, Network, Neuron, Readout
 from .neurons.table import Tanh
 from .nn.lif_function import NeuronRule
 from .nn.surrogate import ATan, Surrogate

@@ -9,18 +9,19 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from functools import cached_property
-from typing import Any, Literal, Protocol, TypeAlias, TypeVar
+from typing import Any, TypeAlias, TypeVar
 
 import numpy as np
 
+from .edges import Edge, Quantity, cyclic_groups
 from .formats import SPIKE, Format
-from .neurons import LIF, LSTM, Adaptive, Alpha, Neuron, Reset, Synaptic
+from .neurons import LIF, LSTM, NEURONS, Adaptive, Alpha, Neuron, Reset, Synaptic
 from .neurons.table import Tanh
 from .nodes import Affine, Dense, Input, Join, JoinOp, Readout, ReadoutKind
-from .values import NetworkError, Values
+from .values import ADDED, NetworkError, Values
 
 __all__ = [
     "LIF",
@@ -38,6 +39,7 @@ __all__ = [
     "NetworkError",
     "Neuron",
     "Node",
+    "Quantity",
     "Readout",
     "ReadoutKind",
     "Reset",
@@ -47,52 +49,11 @@ __all__ = [
 ]
 
 Node: TypeAlias = Input | Dense | Affine | Neuron | Join | Readout
-NODE_TYPES: tuple[type[Node], ...] = (
-    Input,
-    Dense,
-    Affine,
-    LIF,
-    Synaptic,
-    Alpha,
-    Adaptive,
-    LSTM,
-    Join,
-    Readout,
-)
+NODE_TYPES: tuple[type[Node], ...] = (Input, Dense, Affine, *NEURONS, Join, Readout)
 """Every type of node that a network may hold."""
 
 
-class Named(Protocol):
-    """Whatever has a name."""
-
-    @property
-    def name(self) -> str: ...
-
-
-Quantity: TypeAlias = Literal["output", "membrane"]
-
-SINCE_VERSION_1 = ("rectify",)
-"""Fields that older files do not have: left out where they hold their default, so that the
-digest of a network that needs none of them stays what it was."""
-
 _N = TypeVar("_N", bound=Node)
-_T = TypeVar("_T", bound="Named")
-
-
-@dataclass(frozen=True)
-class Edge:
-    """A connection from a node to a port of another.
-
-    A recurrent edge has ``delay`` 1: it delivers the value of the previous timestep, 0 at first.
-    ``quantity`` is what it takes from a neuron: its ``output`` spikes, or the ``membrane`` as
-    stored after the step.
-    """
-
-    source: str
-    target: str
-    port: str = "input"
-    delay: int = 0
-    quantity: Quantity = "output"
 
 
 @dataclass(frozen=True, eq=False)
@@ -293,7 +254,7 @@ class Network:
             entry: dict[str, Any] = {"type": type(node).__name__}
             for item in fields(node):  # pyright: ignore[reportArgumentType] - all are
                 value = getattr(node, item.name)
-                if item.name in SINCE_VERSION_1 and value == item.default:
+                if item.metadata == ADDED and value == item.default:
                     continue
                 if isinstance(value, np.ndarray):
                     if value.ndim == 0:
@@ -317,48 +278,3 @@ def _delayed(values: Values, delay: int) -> Values:
     if not delay:
         return values
     return Values(values.format, np.minimum(values.low, 0), np.maximum(values.high, 0))
-
-
-def cyclic_groups(order: Sequence[_T], edges: Sequence[Edge]) -> tuple[tuple[_T, ...], ...]:
-    """``order`` cut into groups of nodes that lie on common cycles, sources first.
-
-    ``order`` is an order of execution within a timestep.
-    """
-    names = [node.name for node in order]
-    if not any(edge.delay for edge in edges):
-        return tuple((node,) for node in order)
-    readers: dict[str, set[str]] = {name: set() for name in names}
-    for edge in edges:
-        readers[edge.source].add(edge.target)
-
-    def reach(name: str) -> set[str]:
-        seen, waiting = set(), [name]
-        while waiting:
-            for reader in readers[waiting.pop()] - seen:
-                seen.add(reader)
-                waiting.append(reader)
-        return seen
-
-    reached = {name: reach(name) for name in names}
-    groups: list[list[_T]] = []
-    for node in order:
-        for group in groups:
-            if group[0].name in reached[node.name] and node.name in reached[group[0].name]:
-                group.append(node)
-                break
-        else:
-            groups.append([node])
-    result: list[tuple[_T, ...]] = []
-    left = groups
-    while left:
-        # A group is ready when none of the others that are left reaches it.
-        ready = next(
-            group
-            for group in left
-            if not any(
-                group[0].name in reached[other[0].name] for other in left if other is not group
-            )
-        )
-        left = [group for group in left if group is not ready]
-        result.append(tuple(ready))
-    return tuple(result)

@@ -11,6 +11,10 @@ import numpy.typing as npt
 
 from .formats import Format, FormatError, IntArray
 
+ADDED = {"added": True}
+"""Metadata of a field that older files do not have: left out where it holds its default, so that
+the digest of a network that needs none of them stays what it was."""
+
 
 class NetworkError(ValueError):
     """A network that the contract does not allow."""

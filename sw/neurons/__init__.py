@@ -7,4 +7,7 @@ from .lif import LIF
 from .lstm import LSTM
 from .synaptic import Synaptic
 
-__all__ = ["LIF", "LSTM", "Adaptive", "Alpha", "Neuron", "Reset", "Synaptic", "Update"]
+__all__ = ["LIF", "LSTM", "NEURONS", "Adaptive", "Alpha", "Neuron", "Reset", "Synaptic", "Update"]
+
+NEURONS: tuple[type[Neuron], ...] = (LIF, Synaptic, Alpha, Adaptive, LSTM)
+"""Every model that a network may hold."""

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
 from ..formats import Format, IntArray
+from ..values import ADDED
 from .arithmetic import Ops
 from .base import Neuron, NumberKind, Reset, Update
 
@@ -40,7 +41,7 @@ class LIF(Neuron):
     strict: bool = True
     keep_input: bool = True
     inhibition: bool = False
-    rectify: bool = False
+    rectify: bool = field(default=False, metadata=ADDED)
 
     NUMBERS: ClassVar[Mapping[str, NumberKind]] = {"leak": "leak", "threshold": "level"}
 
