@@ -8,158 +8,47 @@ one, :func:`reslif.sw.quantise` turns it into integers.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, ClassVar, TypeAlias
+from typing import Any
 
-import numpy as np
-import numpy.typing as npt
 import torch
 from torch import Tensor
 
 from .edges import cyclic_groups
+from .float_nodes import (
+    WIDE,
+    FloatAffine,
+    FloatArray,
+    FloatDense,
+    FloatNeuron,
+    FloatNode,
+    GraphError,
+    finite,
+    float_lif,
+)
 from .formats import Format
-from .network import LIF, Edge, Input, Join, Network, Neuron, Readout
+from .network import Edge, Input, Join, Network, Neuron, Readout
 from .neurons.table import Tanh
-from .nn.lif_function import NeuronRule
-from .nn.surrogate import ATan, Surrogate
 from .over_time import Seen, run_over_time
 
-FloatArray = npt.NDArray[np.float64]
-
-WIDE = Format(46)
-"""The membrane of a neuron whose width is not yet known."""
-
-
-class GraphError(ValueError):
-    """A float graph, or the module it is traced from, that cannot become a network."""
-
-
-def finite(value: npt.ArrayLike, node: str, what: str) -> FloatArray:
-    """``value`` as float64, or an error that names the node if it holds NaN or infinity."""
-    array = np.asarray(value, np.float64)
-    if not np.isfinite(array).all():
-        raise GraphError(f"node '{node}': {what} holds NaN or infinity, must be finite")
-    return array
-
-
-@dataclass(frozen=True, eq=False)
-class FloatDense:
-    """``I[j] = bias[j] + Σ_i weight[j, i] · s[i]``; ``weight`` is ``[n, inputs]``.
-
-    ``learn`` is whether quantised training may change it; a pool must stay one.
-    """
-
-    name: str
-    weight: FloatArray
-    bias: FloatArray | None = None
-    learn: bool = True
-
-    ports: ClassVar[Mapping[str, bool]] = {"input": False}
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "weight", finite(self.weight, self.name, "weight"))
-        if self.bias is not None:
-            object.__setattr__(self, "bias", finite(self.bias, self.name, "bias"))
-
-    @property
-    def size(self) -> int:
-        return self.weight.shape[0]
-
-
-@dataclass(frozen=True, eq=False)
-class FloatAffine:
-    """``y[j] = gain[t, j] · x[j] + bias[t, j]``; both ``[n]`` or ``[T, n]``."""
-
-    name: str
-    gain: FloatArray
-    bias: FloatArray | None = None
-
-    ports: ClassVar[Mapping[str, bool]] = {"input": False}
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "gain", finite(self.gain, self.name, "gain"))
-        if self.bias is not None:
-            object.__setattr__(self, "bias", finite(self.bias, self.name, "bias"))
-
-    @property
-    def size(self) -> int:
-        return self.gain.shape[-1]
-
-
-@dataclass(frozen=True, eq=False)
-class FloatNeuron:
-    """Neurons with real ``numbers``, scalar or ``[n]``, by the names of ``template.NUMBERS``.
-
-    ``template`` is a node of the contract that gives the model, the size and every option; its
-    own integers and formats are placeholders (but the formats of one with ``OWN_FORMATS``).
-    ``learn`` names the numbers that quantised training may change.
-    """
-
-    template: Neuron
-    numbers: Mapping[str, FloatArray]
-    surrogate: Surrogate = field(default_factory=ATan)
-    learn: frozenset[str] = frozenset()
-
-    def __post_init__(self) -> None:
-        kinds = self.template.NUMBERS
-        numbers = {}
-        for what in kinds:
-            value = finite(self.numbers[what], self.name, what)
-            value = value.reshape(()) if value.size == 1 else value
-            if value.shape not in ((), (self.size,)):
-                raise GraphError(
-                    f"node '{self.name}': {what} has shape {list(value.shape)}, "
-                    f"must be a scalar or [{self.size}]"
-                )
-            low, high = {"leak": (0.0, 1.0), "increment": (0.0, np.inf)}.get(
-                kinds[what], (np.nextafter(0, 1), np.inf)
-            )
-            if (value < low).any() or (value > high).any():
-                must = {"leak": "within 0 to 1", "increment": "0 or more"}.get(
-                    kinds[what], "above 0"
-                )
-                raise GraphError(
-                    f"node '{self.name}': {what} spans {value.min():g} to {value.max():g}, "
-                    f"must be {must}"
-                )
-            numbers[what] = value
-        object.__setattr__(self, "numbers", numbers)
-
-    @property
-    def name(self) -> str:
-        return self.template.name
-
-    @property
-    def size(self) -> int:
-        return self.template.size
-
-    @property
-    def ports(self) -> Mapping[str, bool]:
-        return self.template.ports
-
-
-def float_lif(
-    name: str,
-    size: int,
-    beta: npt.ArrayLike,
-    threshold: npt.ArrayLike,
-    rule: NeuronRule,
-    learn: frozenset[str] = frozenset(),
-    rectify: bool = False,
-) -> FloatNeuron:
-    """LIF neurons of leak ``beta`` in [0, 1] and ``threshold`` > 0 that step by ``rule``."""
-    template = LIF(
-        name, size, WIDE, np.array(0), 0, np.array(1),
-        reset=rule.reset_mechanism,  # pyright: ignore[reportArgumentType] - checked by the rule
-        reset_delay=rule.reset_delay, strict=rule.strict, keep_input=rule.reset_keeps_input,
-        inhibition=rule.inhibition, rectify=rectify,
-    )  # fmt: skip
-    numbers = {"leak": np.asarray(beta), "threshold": np.asarray(threshold)}
-    return FloatNeuron(template, numbers, rule.surrogate, learn)
-
-
-FloatNode: TypeAlias = Input | FloatDense | FloatAffine | FloatNeuron | Join | Readout
+__all__ = [
+    "WIDE",
+    "FloatAffine",
+    "FloatArray",
+    "FloatDense",
+    "FloatGraph",
+    "FloatNeuron",
+    "FloatNode",
+    "GraphError",
+    "RealOps",
+    "finite",
+    "float_lif",
+    "neuron_step",
+    "over_steps",
+    "run_float",
+    "run_float_edges",
+]
 
 
 @dataclass(frozen=True, eq=False)

@@ -7,14 +7,14 @@ copies those integers, so the trained module and the exported network agree bit 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import replace
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from .formats import Format, IntArray
+from .formats import IntArray
 from .golden import Probe
 from .graph import (
     FloatAffine,
@@ -22,26 +22,20 @@ from .graph import (
     FloatGraph,
     FloatNeuron,
     GraphError,
-    neuron_step,
-    over_steps,
 )
 from .network import (
-    LIF,
     Affine,
     Dense,
-    Edge,
     Input,
-    Join,
     Network,
     NetworkError,
     Neuron,
     Node,
-    Readout,
 )
 from .nn.surrogate import ATan, FastSigmoid, Surrogate
 from .over_time import Seen, run_over_time
-from .qat_lif import run_integer_lif
-from .qat_ops import ThroughOps, join_through, round_through, score_over_time
+from .qat_nodes import Integers, reach_of, weight_field
+from .qat_ops import round_through
 from .quantiser import Quantised
 from .scales import Scales
 
@@ -93,7 +87,7 @@ class QATNetwork(nn.Module):
         ones = Scales({n.name: "1" for n in network.nodes}, {"1": 1.0}, {})
         for node in network.nodes:
             if isinstance(node, Dense | Affine):
-                what, form = _weight_field(node)
+                what, form = weight_field(node)
                 module._own(node.name, what, getattr(node, what) * form.step, learn=True)
                 if node.bias is not None:
                     unit = network.values[node.name].format.step
@@ -119,7 +113,7 @@ class QATNetwork(nn.Module):
     def replan(self, quantised: Quantised) -> None:
         """Take over new formats and scales for the same graph; parameters stay as they are."""
         self.quantised = quantised
-        self._bias_limit, largest = _reach(quantised.network)
+        self._bias_limit, largest = reach_of(quantised.network)
         if largest >= 1 << 53:
             raise GraphError(f"values reach {largest}, floating point is exact below 2^53 only")
         self.dtype = torch.float32 if largest < 1 << 24 else torch.float64
@@ -169,7 +163,7 @@ class QATNetwork(nn.Module):
                 for what in node.NUMBERS
             }
         else:
-            what, form = _weight_field(node)
+            what, form = weight_field(node)
             # Codes are symmetric, but a finished network may use its format's minimum.
             low = form.min if self._graph is None else -form.max
             bias_limit = self._bias_limit[node.name]
@@ -240,19 +234,19 @@ class QATNetwork(nn.Module):
             )
         if samples.min() < form.min or samples.max() > form.max:
             raise NetworkError(f"samples leave the input's format {form}")
-        seen = run_over_time(network, samples.to(self.dtype), _Integers(self))
+        # Rounded once, however many steps a loop takes.
+        numbers = {
+            node.name: {what: v.to(self.dtype) for what, v in self.integers(node).items()}
+            for node in network.nodes
+            if isinstance(node, Dense | Affine | Neuron)
+        }
+        evaluator = Integers(network, numbers, self.surrogates)
+        seen = run_over_time(network, samples.to(self.dtype), evaluator)
         return {
             (node.name, what): value
             for node in network.order
             for what, value in _probes(node, seen[node.name]).items()
         }
-
-
-def _weight_field(node: Dense | Affine) -> tuple[str, Format]:
-    """The field of a node that multiplies, and its format."""
-    if isinstance(node, Dense):
-        return "weight", node.weight_format
-    return "gain", node.gain_format
 
 
 def _probes(node: Node, shown: Seen) -> Seen:
@@ -261,127 +255,6 @@ def _probes(node: Node, shown: Seen) -> Seen:
         return {what: shown[what] for what in node.quantities}
     (quantity,) = node.quantities
     return {quantity: shown["output"]}
-
-
-class _Integers:
-    """Evaluates the nodes of a network in training, in integers held in floating point."""
-
-    def __init__(self, module: QATNetwork) -> None:
-        self.network = module.quantised.network
-        self.surrogates = module.surrogates
-        # Rounded once, however many steps a loop takes.
-        self.numbers = {
-            node.name: {k: v.to(module.dtype) for k, v in module.integers(node).items()}
-            for node in self.network.nodes
-            if isinstance(node, Dense | Affine | Neuron)
-        }
-
-    def block(self, node: Node, operands: Mapping[str, Sequence[tuple[Edge, Tensor]]]) -> Seen:
-        if isinstance(node, LIF) and not node.rectify:
-            current, numbers = self.total(node, operands), self.numbers[node.name]
-            spikes, membrane = run_integer_lif(
-                current, numbers["leak"], numbers["threshold"], node, self.surrogates[node.name]
-            )
-            return {"current": current, "membrane": membrane, "spike": spikes, "output": spikes}
-        if isinstance(node, Neuron):
-            current, memory = self.total(node, operands), {}
-            steps = [self.neuron(node, now, memory) for now in current]
-            return {what: torch.stack([step[what] for step in steps]) for what in steps[0]}
-        if isinstance(node, Readout):
-            ((_, source),) = operands["input"]
-            return {"output": score_over_time(node, source)}
-        return self.stateless(node, operands, None)
-
-    def step(
-        self,
-        node: Node,
-        operands: Mapping[str, Sequence[tuple[Edge, Tensor]]],
-        memory: dict[str, Tensor],
-        t: int,
-    ) -> Seen:
-        if isinstance(node, Neuron):
-            return self.neuron(node, self.total(node, operands), memory)
-        return self.stateless(node, operands, t)
-
-    def total(self, node: Neuron, operands: Mapping[str, Sequence[tuple[Edge, Tensor]]]) -> Tensor:
-        """The sum of the currents, on the neuron's grid."""
-        current: Tensor | float = 0.0
-        for edge, value in operands["input"]:
-            current = current + value * 2.0 ** (node.current_frac - self.frac(edge))
-        assert isinstance(current, Tensor)
-        return current
-
-    def frac(self, edge: Edge) -> int:
-        return self.network.carried(edge).format.frac
-
-    def neuron(self, node: Neuron, current: Tensor, memory: dict[str, Tensor]) -> Seen:
-        ops = ThroughOps(self.surrogates[node.name])
-        return neuron_step(node, ops, self.numbers[node.name], current, memory)
-
-    def stateless(
-        self, node: Node, operands: Mapping[str, Sequence[tuple[Edge, Tensor]]], t: int | None
-    ) -> Seen:
-        if isinstance(node, Join):
-            ((into, branch),), ((across, shortcut),) = operands["branch"], operands["shortcut"]
-            value = join_through(node, branch, self.frac(into), shortcut, self.frac(across))
-            return {"output": value}
-        ((_, source),) = operands["input"]
-        numbers = self.numbers[node.name]
-        if isinstance(node, Dense):
-            value = nn.functional.linear(source, numbers["weight"], numbers.get("bias"))
-            return {"output": value}
-        value = source * over_steps(numbers["gain"], t, len(source))
-        if "bias" in numbers:
-            value = value + over_steps(numbers["bias"], t, len(source))
-        return {"output": value}
-
-
-def _reach(network: Network) -> tuple[dict[str, int], int]:
-    """Limits for biases by synapse, and what no integer can then exceed, whatever the weights."""
-    magnitude = {node.name: 1 for node in network.nodes_of(Neuron)}
-    bias_limit: dict[str, int] = {}
-    largest = 0
-
-    def arriving(edge: Edge) -> int:
-        source = network.by_name[edge.source]
-        if isinstance(source, Neuron) and network.carries_membrane(edge):
-            return -source.membrane.min
-        return magnitude[edge.source]
-
-    for node in network.order:
-        name = node.name
-        sources = [
-            (arriving(e), network.carried(e).format.frac)
-            for port in node.ports
-            for e in network.incoming(name, port)
-        ]
-        if isinstance(node, Input):
-            magnitude[name] = max(-node.format.min, node.format.max)
-        elif isinstance(node, Dense | Affine):
-            _, form = _weight_field(node)
-            terms = node.inputs if isinstance(node, Dense) else 1
-            bound = max(-form.min, form.max) * terms * sources[0][0]
-            bias = 0 if node.bias is None else int(np.abs(node.bias).max())
-            # Training may move a bias, but has no use for one that drowns its synapses.
-            bias_limit[name] = max(2 * bias, bound)
-            magnitude[name] = bound + bias_limit[name]
-        elif isinstance(node, Neuron):
-            current = sum(size << (node.current_frac - frac) for size, frac in sources)
-            largest = max(largest, node.reach(current))
-        elif isinstance(node, Join):
-            frac = max(frac for _, frac in sources)
-            if node.op == "and":
-                magnitude[name] = sources[0][0] * sources[1][0]
-            else:
-                magnitude[name] = sum(size << (frac - at) for size, at in sources)
-            if node.format is not None:
-                largest = max(largest, magnitude[name])
-                magnitude[name] = max(-node.format.min, node.format.max)
-        elif isinstance(node, Readout):
-            steps = network.max_steps if node.kind in ("count", "sum_current") else 1
-            magnitude[name] = sources[0][0] * steps
-        largest = max(largest, magnitude[name])
-    return bias_limit, largest
 
 
 def _numpy(value: Tensor | None) -> np.ndarray:

@@ -23,15 +23,8 @@ from .graph import (
     run_float_edges,
 )
 from .network import Affine, Dense, Join, Network, Neuron, Node
-from .scales import (
-    Fracs,
-    Scales,
-    fracs_of,
-    search_scales,
-    sends_membrane,
-    symmetric_limit,
-    weight_codes,
-)
+from .scale_groups import sends_membrane
+from .scales import Fracs, Scales, fracs_of, search_scales, symmetric_limit, weight_codes
 from .tracing import from_torch
 
 

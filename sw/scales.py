@@ -14,7 +14,6 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from .formats import SPIKE
 from .graph import (
     FloatAffine,
     FloatArray,
@@ -24,10 +23,8 @@ from .graph import (
     FloatNode,
     GraphError,
 )
-from .network import Edge, Input, Join, Readout
-
-_UNIT = "1"
-"""The group of spikes and inputs, whose scale is 1."""
+from .network import Edge, Input, Join
+from .scale_groups import UNIT, current_groups
 
 
 @dataclass(frozen=True)
@@ -49,95 +46,6 @@ class Scales:
 def symmetric_limit(bits: int) -> int:
     """The largest weight code of ``bits`` bits: codes are ±limit, 2 bits are ternary."""
     return (1 << (bits - 1)) - 1
-
-
-def current_groups(graph: FloatGraph) -> dict[str, str]:
-    """The group of every node's current, by name; :data:`_UNIT` for what is counted in units of 1.
-
-    A neuron whose membrane others read as a value, and one of ``OWN_FORMATS``, an LSTM, whose
-    gates are functions of real numbers, count their currents in units of 1. Raises
-    :class:`GraphError` for joins and synapses that no common scale can serve.
-    """
-    parent: dict[str, str] = {_UNIT: _UNIT} | {node.name: node.name for node in graph.nodes}
-
-    def find(name: str) -> str:
-        while parent[name] != name:
-            name = parent[name]
-        return name
-
-    def merge(name: str, other: str) -> None:
-        a, b = find(name), find(other)
-        if a != _UNIT:
-            parent[a] = b
-        else:
-            parent[b] = a
-
-    def group_of(edge: Edge) -> str:
-        return _UNIT if units[edge.source] else edge.source
-
-    units = {n.name: isinstance(n, Input | FloatNeuron) for n in graph.nodes}
-    """Whether what a node sends is counted in units of 1."""
-    for node in graph.nodes:
-        name = node.name
-        if isinstance(node, FloatDense):
-            (edge,) = graph.incoming(name, "input")
-            if not units[edge.source]:
-                raise GraphError(
-                    f"node '{name}': a Linear reads the currents of '{edge.source}', "
-                    "must read spikes (put a LIF between them, or merge the two Linears)"
-                )
-        elif isinstance(node, FloatNeuron):
-            for edge in graph.incoming(name, "input"):
-                merge(name, group_of(edge))
-            if node.template.OWN_FORMATS or sends_membrane(graph, node):
-                merge(name, _UNIT)
-        elif isinstance(node, Join):
-            carriers = _carriers(graph, node, units)
-            for edge in carriers:
-                merge(name, group_of(edge))
-            units[name] = all(units[edge.source] for edge in carriers)
-    return {
-        node.name: _UNIT if isinstance(node, Input) else find(node.name) for node in graph.nodes
-    }
-
-
-def sends_membrane(graph: FloatGraph, node: FloatNeuron) -> bool:
-    """Whether a node that is no readout reads the neuron's membrane."""
-    return any(
-        edge.source == node.name
-        and edge.quantity == "membrane"
-        and not isinstance(graph.by_name[edge.target], Readout)
-        for edge in graph.edges
-    )
-
-
-def _carriers(graph: FloatGraph, node: Join, units: Mapping[str, bool]) -> list[Edge]:
-    """The operands of a join whose scale is that of its result."""
-    (branch,) = graph.incoming(node.name, "branch")
-    (shortcut,) = graph.incoming(node.name, "shortcut")
-    currents = [edge for edge in (branch, shortcut) if not units[edge.source]]
-    if node.op == "add":
-        return [branch, shortcut]
-    if node.op == "and":
-        if len(currents) == 2:
-            raise GraphError(f"node '{node.name}': multiplies two currents, one must be spikes")
-        return currents or [branch, shortcut]
-    if node.op == "or" and currents:
-        raise GraphError(f"node '{node.name}': or joins a current, both sides must be spikes")
-    if not _binary(graph, branch):
-        raise GraphError(f"node '{node.name}': the branch of {node.op} must be 0 or 1")
-    return [shortcut]
-
-
-def _binary(graph: FloatGraph, edge: Edge) -> bool:
-    """Whether an edge delivers only 0 and 1."""
-    node = graph.by_name[edge.source]
-    if isinstance(node, Input):
-        return node.format == SPIKE
-    if isinstance(node, Join) and node.op != "add":
-        ports = ("shortcut",) if node.op == "iand" else ("branch", "shortcut")
-        return all(_binary(graph, e) for port in ports for e in graph.incoming(node.name, port))
-    return isinstance(node, FloatNeuron) and not graph.carries_membrane(edge)
 
 
 @dataclass(frozen=True)
@@ -238,7 +146,7 @@ def search_scales(
 
     for group in _in_order(graph, groups, members):
         synapses = members[group]
-        steps = 1 if group == _UNIT else 32
+        steps = 1 if group == UNIT else 32
         best, chosen = math.inf, {}
         for mantissa in 2.0 ** (-np.arange(steps) / steps):
             total, exponents = 0.0, {}
@@ -255,7 +163,7 @@ def search_scales(
                 best, scale[group] = total, float(mantissa)
                 chosen = exponents
         frac |= chosen
-        if group != _UNIT:
+        if group != UNIT:
             # Count from the coarsest accumulator, so that the group's numbers are small.
             counted = [s for s in synapses if _gained(graph, groups, s) != group]
             lowest = min(

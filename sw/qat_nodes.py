@@ -1,0 +1,145 @@
+"""What the nodes of a network compute in quantised training, and how large it may become."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from .formats import Format
+from .graph import neuron_step, over_steps
+from .network import LIF, Affine, Dense, Edge, Input, Join, Network, Neuron, Node, Readout
+from .nn.surrogate import Surrogate
+from .over_time import Seen
+from .qat_lif import run_integer_lif
+from .qat_ops import ThroughOps, join_through, score_over_time
+
+
+def weight_field(node: Dense | Affine) -> tuple[str, Format]:
+    """The field of a node that multiplies, and its format."""
+    if isinstance(node, Dense):
+        return "weight", node.weight_format
+    return "gain", node.gain_format
+
+
+class Integers:
+    """Evaluates the nodes of a network in training, in integers held in floating point."""
+
+    def __init__(
+        self,
+        network: Network,
+        numbers: Mapping[str, Mapping[str, Tensor]],
+        surrogates: Mapping[str, Surrogate],
+    ) -> None:
+        self.network = network
+        self.numbers = numbers
+        self.surrogates = surrogates
+
+    def block(self, node: Node, operands: Mapping[str, Sequence[tuple[Edge, Tensor]]]) -> Seen:
+        if isinstance(node, LIF) and not node.rectify:
+            current, numbers = self.total(node, operands), self.numbers[node.name]
+            spikes, membrane = run_integer_lif(
+                current, numbers["leak"], numbers["threshold"], node, self.surrogates[node.name]
+            )
+            return {"current": current, "membrane": membrane, "spike": spikes, "output": spikes}
+        if isinstance(node, Neuron):
+            current, memory = self.total(node, operands), {}
+            steps = [self.neuron(node, now, memory) for now in current]
+            return {what: torch.stack([step[what] for step in steps]) for what in steps[0]}
+        if isinstance(node, Readout):
+            ((_, source),) = operands["input"]
+            return {"output": score_over_time(node, source)}
+        return self.stateless(node, operands, None)
+
+    def step(
+        self,
+        node: Node,
+        operands: Mapping[str, Sequence[tuple[Edge, Tensor]]],
+        memory: dict[str, Tensor],
+        t: int,
+    ) -> Seen:
+        if isinstance(node, Neuron):
+            return self.neuron(node, self.total(node, operands), memory)
+        return self.stateless(node, operands, t)
+
+    def total(self, node: Neuron, operands: Mapping[str, Sequence[tuple[Edge, Tensor]]]) -> Tensor:
+        """The sum of the currents, on the neuron's grid."""
+        current: Tensor | float = 0.0
+        for edge, value in operands["input"]:
+            current = current + value * 2.0 ** (node.current_frac - self.frac(edge))
+        assert isinstance(current, Tensor)
+        return current
+
+    def frac(self, edge: Edge) -> int:
+        return self.network.carried(edge).format.frac
+
+    def neuron(self, node: Neuron, current: Tensor, memory: dict[str, Tensor]) -> Seen:
+        ops = ThroughOps(self.surrogates[node.name])
+        return neuron_step(node, ops, self.numbers[node.name], current, memory)
+
+    def stateless(
+        self, node: Node, operands: Mapping[str, Sequence[tuple[Edge, Tensor]]], t: int | None
+    ) -> Seen:
+        if isinstance(node, Join):
+            ((into, branch),), ((across, shortcut),) = operands["branch"], operands["shortcut"]
+            value = join_through(node, branch, self.frac(into), shortcut, self.frac(across))
+            return {"output": value}
+        ((_, source),) = operands["input"]
+        numbers = self.numbers[node.name]
+        if isinstance(node, Dense):
+            value = nn.functional.linear(source, numbers["weight"], numbers.get("bias"))
+            return {"output": value}
+        value = source * over_steps(numbers["gain"], t, len(source))
+        if "bias" in numbers:
+            value = value + over_steps(numbers["bias"], t, len(source))
+        return {"output": value}
+
+
+def reach_of(network: Network) -> tuple[dict[str, int], int]:
+    """Limits for biases by synapse, and what no integer can then exceed, whatever the weights."""
+    magnitude = {node.name: 1 for node in network.nodes_of(Neuron)}
+    bias_limit: dict[str, int] = {}
+    largest = 0
+
+    def arriving(edge: Edge) -> int:
+        source = network.by_name[edge.source]
+        if isinstance(source, Neuron) and network.carries_membrane(edge):
+            return -source.membrane.min
+        return magnitude[edge.source]
+
+    for node in network.order:
+        name = node.name
+        sources = [
+            (arriving(e), network.carried(e).format.frac)
+            for port in node.ports
+            for e in network.incoming(name, port)
+        ]
+        if isinstance(node, Input):
+            magnitude[name] = max(-node.format.min, node.format.max)
+        elif isinstance(node, Dense | Affine):
+            _, form = weight_field(node)
+            terms = node.inputs if isinstance(node, Dense) else 1
+            bound = max(-form.min, form.max) * terms * sources[0][0]
+            bias = 0 if node.bias is None else int(np.abs(node.bias).max())
+            # Training may move a bias, but has no use for one that drowns its synapses.
+            bias_limit[name] = max(2 * bias, bound)
+            magnitude[name] = bound + bias_limit[name]
+        elif isinstance(node, Neuron):
+            current = sum(size << (node.current_frac - frac) for size, frac in sources)
+            largest = max(largest, node.reach(current))
+        elif isinstance(node, Join):
+            frac = max(frac for _, frac in sources)
+            if node.op == "and":
+                magnitude[name] = sources[0][0] * sources[1][0]
+            else:
+                magnitude[name] = sum(size << (frac - at) for size, at in sources)
+            if node.format is not None:
+                largest = max(largest, magnitude[name])
+                magnitude[name] = max(-node.format.min, node.format.max)
+        elif isinstance(node, Readout):
+            steps = network.max_steps if node.kind in ("count", "sum_current") else 1
+            magnitude[name] = sources[0][0] * steps
+        largest = max(largest, magnitude[name])
+    return bias_limit, largest
