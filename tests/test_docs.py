@@ -14,6 +14,7 @@ from reslif.hw.readout import Readout
 from reslif.hw.registers import register_table
 from reslif.sim.verilator import WAIVERS
 from reslif.sw.flow import STAGES
+from reslif.sw.network import NODE_TYPES, Edge, Neuron, Node
 from reslif.sw.recipe import BuildRecipe, CosimRecipe, DataRecipe, HardwareRecipe, Recipe
 from reslif.sw.train import TrainConfig
 
@@ -73,6 +74,23 @@ def test_every_lint_waiver_is_listed_and_no_other() -> None:
     waived = set(re.findall(r"lint_off -rule (\w+)", WAIVERS.read_text()))
     lint = page("cosimulation").split("## Lint")[1]
     assert {row[0].strip("`").split("`")[0] for row in rows(lint)[2:]} == waived
+
+
+@pytest.mark.parametrize("kind", NODE_TYPES, ids=lambda kind: kind.__name__)
+def test_every_node_is_documented_with_all_its_fields(kind: type[Node]) -> None:
+    nodes = page("network").split("## Nodes")[1].split("## Edges")[0]
+    (row,) = [row for row in rows(nodes) if row[0] == f"`{kind.__name__}`"]
+    _, listed, ports, _, probes = (re.findall(r"`(\w+)`", cell) for cell in row)
+    names = [item.name for item in fields(kind)]  # pyright: ignore[reportArgumentType] - all are
+    assert ["name", *listed] == names
+    assert ports == list(kind.ports)
+    quantities = ("current", *kind.STATES, "spike") if issubclass(kind, Neuron) else kind.quantities
+    assert probes == list(quantities)
+
+
+def test_every_field_of_an_edge_is_documented() -> None:
+    (call,) = re.findall(r"`Edge\((.*)\)`\.", page("network"))
+    assert [part.split("=")[0] for part in call.split(", ")] == [f.name for f in fields(Edge)]
 
 
 SECTIONS = {
