@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: demo test test-slow lint bench accuracy neurons clean
+.PHONY: demo test test-slow lint bench accuracy neurons neuron-recipes clean
 
 demo: $(READY)
 	$(BIN)/reslif flow examples/digits_ms.toml
@@ -29,6 +29,11 @@ accuracy: $(READY)
 
 neurons: $(READY)
 	$(BIN)/python tests/neuron_report.py docs/neurons.md runs/neurons.json
+
+neuron-recipes: $(READY)
+	for recipe in examples/neurons/*.toml; do \
+		$(BIN)/reslif flow $$recipe --until cosim || exit $$?; \
+	done
 
 clean:
 	rm -rf $(VENV) runs build *.egg-info .pytest_cache .ruff_cache .hypothesis
