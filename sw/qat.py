@@ -113,9 +113,13 @@ class QATNetwork(nn.Module):
     def replan(self, quantised: Quantised) -> None:
         """Take over new formats and scales for the same graph; parameters stay as they are."""
         self.quantised = quantised
-        self._bias_limit, largest = reach_of(quantised.network)
+        self._bias_limit, reach = reach_of(quantised.network)
+        name, largest = max(reach.items(), key=lambda item: item[1])
         if largest >= 1 << 53:
-            raise GraphError(f"values reach {largest}, floating point is exact below 2^53 only")
+            raise GraphError(
+                f"node '{name}': its integers may reach {largest}, must stay below 2^53 to be "
+                "exact in floating point (fewer bits, guard_bits or leak_shift)"
+            )
         self.dtype = torch.float32 if largest < 1 << 24 else torch.float64
 
     def float_graph(self) -> FloatGraph:

@@ -97,11 +97,13 @@ class Integers:
         return {"output": value}
 
 
-def reach_of(network: Network) -> tuple[dict[str, int], int]:
-    """Limits for biases by synapse, and what no integer can then exceed, whatever the weights."""
+def reach_of(network: Network) -> tuple[dict[str, int], dict[str, int]]:
+    """Limits for biases by synapse, and by node what none of its integers can then exceed, whatever
+    the weights.
+    """
     magnitude = {node.name: 1 for node in network.nodes_of(Neuron)}
     bias_limit: dict[str, int] = {}
-    largest = 0
+    reach: dict[str, int] = {}
 
     def arriving(edge: Edge) -> int:
         source = network.by_name[edge.source]
@@ -128,7 +130,7 @@ def reach_of(network: Network) -> tuple[dict[str, int], int]:
             magnitude[name] = bound + bias_limit[name]
         elif isinstance(node, Neuron):
             current = sum(size << (node.current_frac - frac) for size, frac in sources)
-            largest = max(largest, node.reach(current))
+            reach[name] = node.reach(current)
         elif isinstance(node, Join):
             frac = max(frac for _, frac in sources)
             if node.op == "and":
@@ -136,10 +138,10 @@ def reach_of(network: Network) -> tuple[dict[str, int], int]:
             else:
                 magnitude[name] = sum(size << (frac - at) for size, at in sources)
             if node.format is not None:
-                largest = max(largest, magnitude[name])
+                reach[name] = magnitude[name]
                 magnitude[name] = max(-node.format.min, node.format.max)
         elif isinstance(node, Readout):
             steps = network.max_steps if node.kind in ("count", "sum_current") else 1
             magnitude[name] = sources[0][0] * steps
-        largest = max(largest, magnitude[name])
-    return bias_limit, largest
+        reach[name] = max(reach.get(name, 0), magnitude[name])
+    return bias_limit, reach

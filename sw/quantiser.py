@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 from . import golden
-from .formats import SPIKE, Format, IntArray
+from .formats import MAX_WIDTH, SPIKE, Format, IntArray
 from .graph import (
     WIDE,
     FloatAffine,
@@ -118,7 +118,7 @@ def plan(graph: FloatGraph, calibration: IntArray, config: QuantiseConfig) -> Qu
         else:
             nodes.append(node)
     wide = Network(tuple(nodes), graph.edges, len(calibration))
-    bounds = {node.name: node.bounds(*_drive(wide, node)) for node in _free(wide)}
+    bounds = {node.name: _bounds(wide, node) for node in _free(wide)}
     wide = _with_widths(wide, bounds)
     if config.membrane_bits is None:
         widths = _observed_widths(wide, calibration)
@@ -246,13 +246,15 @@ def _leak_shift(node: FloatNeuron, config: QuantiseConfig) -> int:
     return 4
 
 
-def _drive(network: Network, node: Neuron) -> tuple[int, int]:
-    """The largest current of ``node``, on its grid, and for how many steps it may last."""
+def _bounds(network: Network, node: Neuron) -> dict[str, int]:
+    """Widths that states of ``node`` never leave, from the integers of what feeds it."""
     current = 0
     for values in network.operands(node)["input"]:
         largest = max(abs(int(values.low.min())), abs(int(values.high.max())))
         current += largest << (node.current_frac - values.format.frac)
-    return current, network.max_steps
+    bounds = node.bounds(current, network.max_steps)
+    # What is wider than a state can be leaves it to calibration, as where no bound is known.
+    return {field_: min(width, MAX_WIDTH - node.shift) for field_, width in bounds.items()}
 
 
 def _observed_widths(network: Network, calibration: IntArray) -> dict[str, dict[str, int]]:
@@ -265,6 +267,12 @@ def _observed_widths(network: Network, calibration: IntArray) -> dict[str, dict[
     trace = golden.run(network, calibration, probes)
     widths: dict[str, dict[str, int]] = {}
     for node in neurons:
+        if trace.saturations[node.name]:
+            formats = ", ".join(f"{state} {form}" for state, form in node.states.items())
+            raise GraphError(
+                f"node '{node.name}': its states need more than the widest formats ({formats}), "
+                "must have fewer fraction bits (bits, guard_bits or leak_shift)"
+            )
         threshold = int(node.threshold.max())
         found: dict[str, int] = {}
         for state, field_ in node.STATES.items():

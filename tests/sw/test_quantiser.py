@@ -21,6 +21,7 @@ from reslif.sw.nn import LIF as FloatLIF
 from reslif.sw.nn import ResidualSNN, SumCurrent
 from reslif.sw.nn.lif_function import NeuronRule
 from reslif.sw.nn.surrogate import atan
+from reslif.sw.qat import QATNetwork
 from reslif.sw.quantiser import QuantiseConfig, input_moments, plan, quantise
 from reslif.sw.scales import current_groups, search_scales, symmetric_limit, weight_error
 from reslif.sw.tracing import from_torch
@@ -298,3 +299,27 @@ def test_every_neuron_comes_close_at_eight_bits(name: str) -> None:
 def test_membranes_of_impossible_widths_are_refused(bits: int) -> None:
     with pytest.raises(GraphError, match=f"membrane_bits is {bits}, must be 4 to 46"):
         QuantiseConfig(membrane_bits=bits)
+
+
+def test_states_that_fit_no_width_are_refused() -> None:
+    """Rather than saturated in silence: a membrane, multiplied, brings its fraction bits along."""
+    integrator = NeuronRule(atan(), reset_mechanism="none")
+    graph = FloatGraph(
+        (
+            Input("x", 8), dense("d", 6, 8),
+            float_lif("li", 6, np.array(0.9), np.array(1.0), integrator),
+            dense("e", 6, 6), lif("lif", 6), Readout("out", "count", 6),
+        ),
+        (
+            Edge("x", "d"), Edge("d", "li"), Edge("li", "e", quantity="membrane"),
+            Edge("e", "lif"), Edge("lif", "out"),
+        ),
+    )  # fmt: skip
+    samples = (random().random((8, 20, 8)) < 0.5).astype(np.int64)
+    fine = plan(graph, samples, QuantiseConfig(bits=8))
+    assert sum(golden.run(fine.network, samples).saturations.values()) == 0
+    with pytest.raises(GraphError, match="node 'lif': its states need more than the widest form"):
+        plan(graph, samples, QuantiseConfig(bits=12, leak_shift=11))
+    some = plan(graph, samples, QuantiseConfig(bits=12, leak_shift=8))
+    with pytest.raises(GraphError, match=r"node .lif.: its integers may reach .* below 2\^53"):
+        QATNetwork(some, graph)
