@@ -6,7 +6,7 @@ go step by step together. What a node computes is its evaluator's business.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
 
 import torch
@@ -60,59 +60,50 @@ def run_over_time(graph: Graph, samples: Tensor, evaluator: Evaluator) -> dict[s
         return torch.cat([torch.zeros_like(value[:1]), value[:-1]]) if edge.delay else value
 
     for group in graph.groups:
-        node = group[0]
-        edges = {n.name: {port: graph.incoming(n.name, port) for port in n.ports} for n in group}
-        inside = {n.name for n in group}
-        looped = {e for ports in edges.values() for es in ports.values() for e in es}
-        looped = {edge for edge in looped if edge.source in inside}
+        node, names = group[0], {node.name for node in group}
+        ports = {n.name: {port: graph.incoming(n.name, port) for port in n.ports} for n in group}
+        edges = [edge for of in ports.values() for incoming in of.values() for edge in incoming]
+        outside = {edge: delivered(edge) for edge in edges if edge.source not in names}
         if isinstance(node, Input):
             seen[node.name] = {"output": samples}
-        elif not looped:
+        elif len(outside) == len(edges):
             operands = {
-                port: [(edge, delivered(edge)) for edge in incoming]
-                for port, incoming in edges[node.name].items()
+                port: [(edge, outside[edge]) for edge in incoming]
+                for port, incoming in ports[node.name].items()
             }
             seen[node.name] = evaluator.block(node, operands)
         else:
-            seen |= _step_by_step(group, edges, looped, delivered, quantity, samples, evaluator)
+            seen |= _step_by_step(group, ports, outside, quantity, samples, evaluator)
     return seen
 
 
 def _step_by_step(
     group: Sequence[Any],
-    edges: Mapping[str, Mapping[str, tuple[Edge, ...]]],
-    looped: set[Edge],
-    delivered: Any,
-    quantity: Any,
+    ports: Mapping[str, Mapping[str, Sequence[Edge]]],
+    outside: Mapping[Edge, Tensor],
+    quantity: Callable[[Edge], str],
     samples: Tensor,
     evaluator: Evaluator,
 ) -> dict[str, Seen]:
-    outside = {
-        edge: delivered(edge)
-        for ports in edges.values()
-        for incoming in ports.values()
-        for edge in incoming
-        if edge not in looped
-    }
+    """``ports`` are the edges into each node; what those from ``outside`` deliver is known."""
     sizes = {node.name: node.size for node in group}
     memories: dict[str, dict[str, Tensor]] = {node.name: {} for node in group}
-    before: dict[str, Seen] = {}
-    steps: list[dict[str, Seen]] = []
 
     def arriving(edge: Edge, t: int, now: dict[str, Seen], before: dict[str, Seen]) -> Tensor:
-        if edge not in looped:
+        if edge in outside:
             return outside[edge][t]
         if edge.delay and t == 0:
             return samples.new_zeros(samples.shape[1], sizes[edge.source])
         return (before if edge.delay else now)[edge.source][quantity(edge)]
 
+    before: dict[str, Seen] = {}
+    steps: list[dict[str, Seen]] = []
     for t in range(len(samples)):
         now: dict[str, Seen] = {}
-
         for node in group:
             operands = {
                 port: [(edge, arriving(edge, t, now, before)) for edge in incoming]
-                for port, incoming in edges[node.name].items()
+                for port, incoming in ports[node.name].items()
             }
             now[node.name] = evaluator.step(node, operands, memories[node.name], t)
         before = now
