@@ -21,7 +21,7 @@ from .formats import SPIKE, Format
 from .neurons import LIF, LSTM, NEURONS, Adaptive, Alpha, Neuron, Reset, Synaptic
 from .neurons.table import Tanh
 from .nodes import Affine, Dense, Input, Join, JoinOp, Readout, ReadoutKind
-from .values import ADDED, NetworkError, Values
+from .values import ADDED, NetworkError, Values, shown
 
 __all__ = [
     "LIF",
@@ -74,7 +74,7 @@ class Network:
             raise NetworkError(f"max_steps is {self.max_steps!r}, must be 1 to {1 << 16}")
         for node in self.nodes:
             if not isinstance(node, NODE_TYPES):
-                raise NetworkError(f"network holds {node!r}, must hold nodes of the contract")
+                raise NetworkError(f"network holds {shown(node)}, must hold nodes of the contract")
         names = [node.name for node in self.nodes]
         for name in names:
             if names.count(name) > 1:
@@ -95,7 +95,7 @@ class Network:
             source, target = self.by_name[edge.source], self.by_name[edge.target]
             if isinstance(source, Readout):
                 raise NetworkError(f"{label}: a readout feeds no other node")
-            if edge.port not in target.ports:
+            if edge.port not in list(target.ports):
                 ports = ", ".join(target.ports) or "none"
                 raise NetworkError(f"{label}: the node has no such port, its ports: {ports}")
             if type(edge.delay) is not int or edge.delay not in (0, 1):

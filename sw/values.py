@@ -83,6 +83,12 @@ def format_fields(kind: Any) -> set[str]:
     return {item.name for item in fields(kind) if item.type in ("Format", "Format | None")}
 
 
+def shown(value: object) -> str:
+    """``value`` for an error, on one short line."""
+    text = " ".join(repr(value).split())
+    return text if len(text) <= 60 else f"{text[:57]}..."
+
+
 def check_fields(node: Any) -> None:
     """Check that fields of plain type, switches and formats are what they are declared to be."""
     check_name(node.name)
@@ -90,7 +96,7 @@ def check_fields(node: Any) -> None:
         value = getattr(node, item.name)
         types, must = _TYPES.get(item.type, ((type(value),), ""))
         if type(value) not in types:
-            raise NetworkError(f"node '{node.name}': {item.name} is {value!r}, must be {must}")
+            raise NetworkError(f"node '{node.name}': {item.name} is {shown(value)}, must be {must}")
         if item.name == "size" and value < 1:
             raise NetworkError(f"node '{node.name}': size is {value}, must be an integer above 0")
 

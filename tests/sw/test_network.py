@@ -152,6 +152,8 @@ def joined(op: str, branch: str = "lif", shortcut: str = "x", **changes: Any) ->
         (lambda: network(max_steps=0), "max_steps is 0, must be 1 to 65536"),
         (lambda: network(max_steps=True), "max_steps is True, must be 1 to 65536"),
         (lambda: network(lif="lif"), "network holds 'lif', must hold nodes of the contract"),
+        (lambda: network(lif=WEIGHT << 40), "network holds array.*, must hold nodes"),
+        (lambda: network((*CHAIN, Edge("x", "lif", ["left"]))), "no such port, its ports: input"),  # pyright: ignore[reportArgumentType]
         (lambda: network((*CHAIN, Edge(["x"], "fc"))), "does not exist"),  # pyright: ignore[reportArgumentType]
         (lambda: network((*CHAIN, Edge("lif", "lif", delay=True))), "delay is True, must be 0"),
         (
