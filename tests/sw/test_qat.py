@@ -18,7 +18,7 @@ from reslif.sw.nn import ResidualSNN
 from reslif.sw.nn.lif_function import NeuronRule, run_lif
 from reslif.sw.nn.surrogate import atan
 from reslif.sw.qat import QATNetwork
-from reslif.sw.qat_lif import run_integer_lif
+from reslif.sw.qat.lif import run_integer_lif
 from reslif.sw.quantiser import QuantiseConfig, plan
 from reslif.sw.tracing import from_torch
 from torch import Tensor, nn

@@ -19,7 +19,6 @@ from reslif.sw.graph import (
     GraphError,
     run_float,
 )
-from reslif.sw.lowering import conv_matrix, pool_matrix
 from reslif.sw.network import Affine
 from reslif.sw.nn import (
     LI,
@@ -43,6 +42,7 @@ from reslif.sw.qat import QATNetwork
 from reslif.sw.quantiser import QuantiseConfig, plan
 from reslif.sw.scales import current_groups
 from reslif.sw.tracing import from_torch
+from reslif.sw.tracing.lowering import conv_matrix, pool_matrix
 from torch import Tensor, nn
 from traced_cases import CHANNELS, CLASSES, HEIGHT, PIXELS, STEPS, WIDTH, N, differing, input_spikes
 

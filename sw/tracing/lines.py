@@ -10,16 +10,16 @@ from typing import Any
 import torch
 from torch import Tensor, fx, nn
 
-from .graph import GraphError
-from .nn import LayerError
+from ..graph import GraphError
+from ..nn import LayerError
 
-_OWN = tuple(str(path) for path in Path(__file__).parent.glob("tracing*.py"))
+_OWN = str(Path(__file__).parent)
 _TORCH = str(Path(torch.__file__).parent)
 
 
 def last_user_line(frames: Sequence[tuple[str, int | None]]) -> str:
     """``file:line: `` of the innermost frame that is neither PyTorch's nor the tracer's."""
-    own = [f for f in frames if not f[0].startswith((_TORCH, *_OWN)) and f[0] != "<frozen"]
+    own = [f for f in frames if not f[0].startswith((_TORCH, _OWN)) and f[0] != "<frozen"]
     return f"{own[-1][0]}:{own[-1][1]}: " if own else ""
 
 

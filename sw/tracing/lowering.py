@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from .graph import FloatArray
+from ..graph import FloatArray
 
 
 def conv_matrix(weight: Tensor, padding: tuple[int, int], height: int, width: int) -> FloatArray:

@@ -8,12 +8,12 @@ import traceback
 import torch
 from torch import Tensor, fx, nn
 
-from .formats import SPIKE, Format
-from .graph import FloatGraph, GraphError, run_float
-from .nn import utils
-from .nn.neuron_state import StatefulNeuron
-from .tracing_builder import LEAVES, Builder
-from .tracing_lines import last_user_line
+from ..formats import SPIKE, Format
+from ..graph import FloatGraph, GraphError, run_float
+from ..nn import utils
+from ..nn.neuron_state import StatefulNeuron
+from .builder import LEAVES, Builder
+from .lines import last_user_line
 
 
 def from_torch(module: nn.Module, sample: Tensor, input_format: Format = SPIKE) -> FloatGraph:

@@ -10,10 +10,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from .formats import Format
-from .network import Join, Readout
-from .neurons.table import Tanh
-from .nn.surrogate import Surrogate
+from ..formats import Format
+from ..network import Join, Readout
+from ..neurons.table import Tanh
+from ..nn.surrogate import Surrogate
 
 
 class _Round(torch.autograd.Function):

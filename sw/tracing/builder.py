@@ -11,10 +11,10 @@ import numpy as np
 import torch
 from torch import Tensor, fx, nn
 
-from .formats import Format
-from .graph import FloatAffine, FloatDense, FloatNeuron
-from .network import Input, Join, JoinOp, Readout, ReadoutKind
-from .nn import (
+from ..formats import Format
+from ..graph import FloatAffine, FloatDense, FloatNeuron
+from ..network import Input, Join, JoinOp, Readout, ReadoutKind
+from ..nn import (
     BatchNormOverTime,
     BatchNormTT1d,
     BatchNormTT2d,
@@ -29,10 +29,10 @@ from .nn import (
     SpikingNeuron,
     SumCurrent,
 )
-from .tracing_layers import NEURONS, lower
-from .tracing_lines import Translator
-from .tracing_neurons import to_array
-from .tracing_parts import Parts, Signal
+from .layers import NEURONS, lower
+from .lines import Translator
+from .neurons import to_array
+from .parts import Parts, Signal
 
 _JOINS: dict[type[nn.Module], JoinOp] = {SpikeAnd: "and", SpikeIAnd: "iand", SpikeOr: "or"}
 _READOUTS: dict[type[nn.Module], ReadoutKind] = {

@@ -7,9 +7,9 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from .graph import FloatAffine, FloatArray, FloatDense, FloatGraph, FloatNode, GraphError
-from .network import Edge, Quantity
-from .tracing_layers import Layer
+from ..graph import FloatAffine, FloatArray, FloatDense, FloatGraph, FloatNode, GraphError
+from ..network import Edge, Quantity
+from .layers import Layer
 
 
 @dataclass(frozen=True)

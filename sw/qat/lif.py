@@ -14,9 +14,9 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from .network import LIF
-from .nn.lif_function import winner_mask
-from .nn.surrogate import Surrogate
+from ..network import LIF
+from ..nn.lif_function import winner_mask
+from ..nn.surrogate import Surrogate
 
 
 def run_integer_lif(

@@ -14,16 +14,16 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from .formats import IntArray
-from .golden import Probe
-from .graph import (
+from ..formats import IntArray
+from ..golden import Probe
+from ..graph import (
     FloatAffine,
     FloatDense,
     FloatGraph,
     FloatNeuron,
     GraphError,
 )
-from .network import (
+from ..network import (
     Affine,
     Dense,
     Input,
@@ -32,12 +32,12 @@ from .network import (
     Neuron,
     Node,
 )
-from .nn.surrogate import ATan, FastSigmoid, Surrogate
-from .over_time import Seen, run_over_time
-from .qat_nodes import Integers, reach_of, weight_field
-from .qat_ops import round_through
-from .quantiser import Quantised
-from .scales import Scales
+from ..nn.surrogate import ATan, FastSigmoid, Surrogate
+from ..over_time import Seen, run_over_time
+from ..quantiser import Quantised
+from ..scales import Scales
+from .nodes import Integers, reach_of, weight_field
+from .ops import round_through
 
 
 class QATNetwork(nn.Module):

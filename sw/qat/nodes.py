@@ -8,13 +8,13 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from .formats import Format
-from .graph import neuron_step, over_steps
-from .network import LIF, Affine, Dense, Edge, Input, Join, Network, Neuron, Node, Readout
-from .nn.surrogate import Surrogate
-from .over_time import Seen
-from .qat_lif import run_integer_lif
-from .qat_ops import ThroughOps, join_through, score_over_time
+from ..formats import Format
+from ..graph import neuron_step, over_steps
+from ..network import LIF, Affine, Dense, Edge, Input, Join, Network, Neuron, Node, Readout
+from ..nn.surrogate import Surrogate
+from ..over_time import Seen
+from .lif import run_integer_lif
+from .ops import ThroughOps, join_through, score_over_time
 
 
 def weight_field(node: Dense | Affine) -> tuple[str, Format]:

@@ -10,17 +10,17 @@ from dataclasses import dataclass, replace
 import numpy as np
 from torch import nn
 
-from .graph import WIDE, FloatAffine, FloatArray, FloatDense, FloatNeuron, GraphError, float_lif
+from ..graph import WIDE, FloatAffine, FloatArray, FloatDense, FloatNeuron, GraphError, float_lif
+from ..network import LIF, Quantity
+from ..nn import LI, SLSTM, LeakyParallel, Recurrence, RSynaptic, SConv2dLSTM, SpikingNeuron
+from ..nn import LIF as OverTimeLIF
+from ..nn import Adaptive as AdaptiveModule
+from ..nn import Alpha as AlphaModule
+from ..nn import Synaptic as SynapticModule
+from ..nn.leaky import FirstOrder
+from ..nn.rleaky import RecurrentNeuron
 from .lowering import conv_matrix, pool_matrix
-from .network import LIF, Quantity
-from .nn import LI, SLSTM, LeakyParallel, Recurrence, RSynaptic, SConv2dLSTM, SpikingNeuron
-from .nn import LIF as OverTimeLIF
-from .nn import Adaptive as AdaptiveModule
-from .nn import Alpha as AlphaModule
-from .nn import Synaptic as SynapticModule
-from .nn.leaky import FirstOrder
-from .nn.rleaky import RecurrentNeuron
-from .tracing_neurons import (
+from .neurons import (
     ONE,
     ZERO,
     adaptive,

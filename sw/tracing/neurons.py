@@ -9,16 +9,16 @@ from typing import Any
 import numpy as np
 from torch import Tensor, nn
 
-from .formats import Format
-from .graph import WIDE, FloatArray, FloatNeuron, float_lif
-from .network import LSTM, Adaptive, Alpha, Neuron, Synaptic
-from .neurons.table import Tanh
-from .nn import LIF, SLSTM, ParametricLIF, RSynaptic, SConv2dLSTM, SpikingNeuron
-from .nn import Adaptive as AdaptiveModule
-from .nn import Alpha as AlphaModule
-from .nn import Synaptic as SynapticModule
-from .nn.lif_function import NeuronRule
-from .nn.surrogate import ATan, Surrogate
+from ..formats import Format
+from ..graph import WIDE, FloatArray, FloatNeuron, float_lif
+from ..network import LSTM, Adaptive, Alpha, Neuron, Synaptic
+from ..neurons.table import Tanh
+from ..nn import LIF, SLSTM, ParametricLIF, RSynaptic, SConv2dLSTM, SpikingNeuron
+from ..nn import Adaptive as AdaptiveModule
+from ..nn import Alpha as AlphaModule
+from ..nn import Synaptic as SynapticModule
+from ..nn.lif_function import NeuronRule
+from ..nn.surrogate import ATan, Surrogate
 
 LSTM_TABLE = Tanh.of(step=6, frac=8)
 LSTM_MEMBRANE = Format(12, 10)
