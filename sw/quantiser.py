@@ -4,14 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any
 
 import numpy as np
 import torch
 from torch import nn
 
-from . import golden
-from .formats import MAX_WIDTH, SPIKE, Format, IntArray
+from .formats import SPIKE, Format, IntArray
 from .graph import (
     WIDE,
     FloatAffine,
@@ -26,6 +24,10 @@ from .network import Affine, Dense, Join, Network, Neuron, Node
 from .scale_groups import sends_membrane
 from .scales import Fracs, Scales, fracs_of, search_scales, symmetric_limit, weight_codes
 from .tracing import from_torch
+from .widths import narrowed
+
+SENT_GUARD = 4
+"""Most guard bits, unless given, of a membrane that is read as a value."""
 
 
 @dataclass(frozen=True)
@@ -37,7 +39,8 @@ class QuantiseConfig:
         layer_bits: weight bits of single synapses, and bits of single gains, by node name, in
             place of ``bits`` (of gains: of 8, or ``bits`` if more).
         guard_bits: fraction bits of a neuron's states beyond those of its current, because the
-            floor leak is biased; None is the neuron's leak shift + 2, enough without training.
+            floor leak is biased; None is the neuron's leak shift + 2, enough without training, and
+            at most 4 for a membrane that other nodes read as a value.
         leak_shift: n of ``leak / 2^n``; None is 4, or 8 where a leak is learnt, per neuron or no
             multiple of 1/16.
         membrane_bits: width of every membrane and other state; None is, for each state, the
@@ -100,7 +103,8 @@ def plan(graph: FloatGraph, calibration: IntArray, config: QuantiseConfig) -> Qu
         for node in weighted
     }
     scales = search_scales(graph, bits, input_moments(graph, calibration))
-    fracs = fracs_of(graph, scales.frac, lambda node: _guard(node, config))
+    guards = {n.name: _guard(graph, n, config) for n in graph.nodes if isinstance(n, FloatNeuron)}
+    fracs = fracs_of(graph, scales.frac, lambda node: guards[node.name])
     nodes: list[Node] = []
     for node in graph.nodes:
         if isinstance(node, FloatDense):
@@ -114,48 +118,17 @@ def plan(graph: FloatGraph, calibration: IntArray, config: QuantiseConfig) -> Qu
             incoming = [fracs.of(graph, edge) for edge in graph.incoming(node.name, "input")]
             # What other nodes multiply must stay narrow enough for their sums.
             width = 30 if sends_membrane(graph, node) else WIDE.width
-            nodes.append(_neuron(node, scales.of(node.name), max(incoming), width, config))
+            shift, guard = _leak_shift(node, config), guards[node.name]
+            nodes.append(_neuron(node, scales.of(node.name), max(incoming), width, shift, guard))
         else:
             nodes.append(node)
     wide = Network(tuple(nodes), graph.edges, len(calibration))
-    bounds = {node.name: _bounds(wide, node) for node in _free(wide)}
-    wide = _with_widths(wide, bounds)
-    if config.membrane_bits is None:
-        widths = _observed_widths(wide, calibration)
-    else:
-        widths = {node.name: _widths(node, config.membrane_bits) for node in _free(wide)}
-    network = _with_widths(wide, widths)
+    network, membranes = narrowed(wide, calibration, config.membrane_bits)
     notes = {
         "scales": {name: scales.of(name) for name in sorted(scales.group)},
-        "membranes": {
-            node.name: _width_note(node, bounds.get(node.name, {}), config)
-            for node in network.nodes_of(Neuron)
-        },
+        "membranes": membranes,
     }
     return Quantised(replace(network, notes=notes), scales)
-
-
-def _free(network: Network) -> list[Neuron]:
-    """The neurons whose widths are the quantiser's to choose."""
-    return [node for node in network.nodes_of(Neuron) if not node.OWN_FORMATS]
-
-
-def _widths(node: Neuron, bits: int) -> dict[str, int]:
-    """Widths of a neuron's states, by field, if the widest has ``bits``."""
-    made = node.scaled(0, 0, bits, node.shift)
-    return {field_: made[field_].width for field_ in node.STATES.values()}
-
-
-def _width_note(node: Neuron, bounds: Mapping[str, int], config: QuantiseConfig) -> dict[str, Any]:
-    """Where a membrane's width comes from; below its ``bound`` it may saturate."""
-    width, bound = node.membrane.width, bounds.get("membrane")
-    if node.OWN_FORMATS:
-        origin = "cell"
-    elif config.membrane_bits is not None:
-        origin = "recipe"
-    else:
-        origin = "bound" if width == bound else "calibration"
-    return {"width": width, "bound": bound, "from": origin}
 
 
 def input_moments(graph: FloatGraph, calibration: IntArray) -> dict[str, FloatArray]:
@@ -215,11 +188,10 @@ def _bias(bias: FloatArray | None, unit: float) -> IntArray | None:
 
 
 def _neuron(
-    node: FloatNeuron, scale: float, incoming: int, width: int, config: QuantiseConfig
+    node: FloatNeuron, scale: float, incoming: int, width: int, shift: int, guard: int
 ) -> Neuron:
     """``node`` in integers, its states ``width`` bits wide."""
-    shift = _leak_shift(node, config)
-    changes = node.template.scaled(incoming, _guard(node, config), width, shift)
+    changes = node.template.scaled(incoming, guard, width, shift)
     template = replace(node.template, **changes)  # pyright: ignore[reportArgumentType]
     numbers = {
         what: np.clip(np.rint(value / template.unit(what, scale)), *template.limits(what))
@@ -230,8 +202,12 @@ def _neuron(
     )
 
 
-def _guard(node: FloatNeuron, config: QuantiseConfig) -> int:
-    return _leak_shift(node, config) + 2 if config.guard_bits is None else config.guard_bits
+def _guard(graph: FloatGraph, node: FloatNeuron, config: QuantiseConfig) -> int:
+    if config.guard_bits is not None:
+        return config.guard_bits
+    guard = _leak_shift(node, config) + 2
+    # They travel with a membrane that others multiply, and add up from layer to layer.
+    return min(guard, SENT_GUARD) if sends_membrane(graph, node) else guard
 
 
 def _leak_shift(node: FloatNeuron, config: QuantiseConfig) -> int:
@@ -244,56 +220,3 @@ def _leak_shift(node: FloatNeuron, config: QuantiseConfig) -> int:
         if not exact or what in node.learn:
             return 8
     return 4
-
-
-def _bounds(network: Network, node: Neuron) -> dict[str, int]:
-    """Widths that states of ``node`` never leave, from the integers of what feeds it."""
-    current = 0
-    for values in network.operands(node)["input"]:
-        largest = max(abs(int(values.low.min())), abs(int(values.high.max())))
-        current += largest << (node.current_frac - values.format.frac)
-    bounds = node.bounds(current, network.max_steps)
-    # What is wider than a state can be leaves it to calibration, as where no bound is known.
-    return {field_: min(width, MAX_WIDTH - node.shift) for field_, width in bounds.items()}
-
-
-def _observed_widths(network: Network, calibration: IntArray) -> dict[str, dict[str, int]]:
-    """Widths for twice the range seen, twice the threshold, and no more than all that can be.
-
-    By neuron and the field that holds the format.
-    """
-    neurons = _free(network)
-    probes = [(node.name, state) for node in neurons for state in node.states]
-    trace = golden.run(network, calibration, probes)
-    widths: dict[str, dict[str, int]] = {}
-    for node in neurons:
-        if trace.saturations[node.name]:
-            formats = ", ".join(f"{state} {form}" for state, form in node.states.items())
-            raise GraphError(
-                f"node '{node.name}': its states need more than the widest formats ({formats}), "
-                "must have fewer fraction bits (bits, guard_bits or leak_shift)"
-            )
-        threshold = int(node.threshold.max())
-        found: dict[str, int] = {}
-        for state, field_ in node.STATES.items():
-            seen = trace[node.name, state]
-            form = node.states[state]
-            low, high = int(seen.min()), int(seen.max())
-            if state == "membrane":
-                # What is stored after an immediate reset was larger by θ (or cleared) before it.
-                high = max(high + (0 if node.reset_delay else threshold), threshold + 1)
-            width = Format.for_range(2 * min(low, -form.signed), 2 * max(high, 1)).width
-            found[field_] = max(found.get(field_, 1), min(width, form.width))
-        widths[node.name] = node.fitted(found)
-    return widths
-
-
-def _with_widths(network: Network, widths: Mapping[str, Mapping[str, int]]) -> Network:
-    nodes = []
-    for node in network.nodes:
-        changes: dict[str, Any] = {
-            field_: replace(getattr(node, field_), width=width)
-            for field_, width in widths.get(node.name, {}).items()
-        }
-        nodes.append(replace(node, **changes) if changes else node)  # pyright: ignore[reportArgumentType]
-    return Network(tuple(nodes), network.edges, network.max_steps, network.notes)

@@ -318,8 +318,13 @@ def test_states_that_fit_no_width_are_refused() -> None:
     samples = (random().random((8, 20, 8)) < 0.5).astype(np.int64)
     fine = plan(graph, samples, QuantiseConfig(bits=8))
     assert sum(golden.run(fine.network, samples).saturations.values()) == 0
+    guards = {
+        node.name: node.membrane.frac - fine.network.operands(node)["input"][0].format.frac
+        for node in fine.network.nodes_of(LIF)
+    }
+    assert guards == {"li": 4, "lif": 6}
     with pytest.raises(GraphError, match="node 'lif': its states need more than the widest form"):
-        plan(graph, samples, QuantiseConfig(bits=12, leak_shift=11))
-    some = plan(graph, samples, QuantiseConfig(bits=12, leak_shift=8))
+        plan(graph, samples, QuantiseConfig(bits=12, leak_shift=11, guard_bits=13))
+    some = plan(graph, samples, QuantiseConfig(bits=12, leak_shift=8, guard_bits=10))
     with pytest.raises(GraphError, match=r"node .lif.: its integers may reach .* below 2\^53"):
         QATNetwork(some, graph)
