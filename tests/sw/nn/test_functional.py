@@ -69,7 +69,10 @@ def same(mine: Tensor, reference: Tensor, float32: bool = False) -> None:
     torch.testing.assert_close(mine, reference.view_as(mine).to(mine), **options)
 
 
-@pytest.mark.parametrize(("name", "options", "make"), CASES, ids=str)
+# No address in a name: workers must agree on it.
+@pytest.mark.parametrize(
+    ("name", "options", "make"), CASES, ids=lambda value: getattr(value, "__name__", str(value))
+)
 def test_losses_equal_snntorch_in_value_and_gradient(name: str, options, make) -> None:
     outputs = make()
     labels = LABELS % 3 if "population_code" in options else LABELS

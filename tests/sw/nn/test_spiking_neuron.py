@@ -368,7 +368,7 @@ def test_a_learnt_threshold_stays_positive() -> None:
         ({"state_quant": 8}, "Leaky: state_quant is 8; it must be callable or False"),
         ({"strict": False, "spike_grad": heaviside}, "Leaky: strict=False needs a spike_grad"),
     ],
-    ids=str,
+    ids=lambda value: str(value).split(" at 0x")[0],
 )
 def test_a_bad_argument_is_refused(options: dict[str, object], problem: str) -> None:
     with pytest.raises(LayerError) as caught:
