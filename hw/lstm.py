@@ -29,7 +29,6 @@ class LSTMModel(NeuronModel):
     latency = 13
     clips = 2
     unstored = ("membrane",)
-    inputs = 4
     ahead = Lookup.stages
 
     def memory_ports(self, lanes: int) -> int:

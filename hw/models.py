@@ -31,7 +31,7 @@ def neuron_array(
     Raises :class:`FoldingError` if a beat would hold currents of two gates.
     """
     model = MODELS[type(node)](node, current, align)
-    if model.inputs > 1 and node.size % lanes:
+    if node.INPUTS > 1 and node.size % lanes:
         raise FoldingError(
             f"node '{node.name}': {lanes} lanes, must divide its {node.size} neurons"
         )

@@ -67,8 +67,6 @@ class NeuronModel:
     """Saturations in a neuron's step."""
     unstored: ClassVar[tuple[str, ...]] = ()
     """States that the next step does not depend on."""
-    inputs: ClassVar[int] = 1
-    """Beats of currents that a word of neurons takes a step."""
     ahead: ClassVar[int] = 0
     """Stages that a beat passes before its word's state is read."""
 
@@ -189,7 +187,7 @@ class NeuronArray(wiring.Component):
         beat = self.currents.payload
         arrival = model.arrive(m, move, accept, beat)
         # A word must have been written back before it is read again: with few words, wait.
-        waits = words * model.inputs <= stages
+        waits = words * model.node.INPUTS <= stages
         clear = ~(valids.any() | arrival.busy) | ~starting if waits else 1
         m.d.comb += [
             self.currents.ready.eq(move & clear),

@@ -30,7 +30,8 @@ from .float_nodes import (
 from .formats import Format
 from .network import Edge, Input, Join, Network, Neuron, Readout
 from .neurons.table import Tanh
-from .over_time import Seen, run_over_time
+from .nn.lif_function import winner_mask
+from .over_time import Seen, delivered, run_over_time, stacked
 
 __all__ = [
     "WIDE",
@@ -42,10 +43,10 @@ __all__ = [
     "FloatNode",
     "GraphError",
     "RealOps",
+    "affine_over_steps",
     "finite",
     "float_lif",
     "neuron_step",
-    "over_steps",
     "run_float",
     "run_float_edges",
 ]
@@ -135,8 +136,7 @@ class _Real:
         if isinstance(node, FloatNeuron):
             memory: dict[str, Tensor] = {}
             current = _total(operands)
-            steps = [self._neuron(node, current[t], memory) for t in range(len(current))]
-            return {what: torch.stack([step[what] for step in steps]) for what in steps[0]}
+            return stacked([self._neuron(node, now, memory) for now in current])
         if isinstance(node, Readout):
             signal = _total(operands)
             scores = {"last_membrane": lambda x: x[-1], "max_membrane": lambda x: x.amax(0)}
@@ -171,10 +171,8 @@ class _Real:
         return {"output": _join(node, branch, shortcut)}
 
     def _affine(self, node: FloatAffine, x: Tensor, t: int | None) -> Tensor:
-        gain = over_steps(torch.as_tensor(node.gain, dtype=x.dtype), t, len(x))
-        if node.bias is None:
-            return x * gain
-        return x * gain + over_steps(torch.as_tensor(node.bias, dtype=x.dtype), t, len(x))
+        bias = None if node.bias is None else torch.as_tensor(node.bias, dtype=x.dtype)
+        return affine_over_steps(x, torch.as_tensor(node.gain, dtype=x.dtype), bias, t)
 
     def _neuron(self, node: FloatNeuron, current: Tensor, memory: dict[str, Tensor]) -> Seen:
         numbers = {
@@ -184,11 +182,19 @@ class _Real:
         return neuron_step(node.template, RealOps(), numbers, current, memory)
 
 
-def over_steps(value: Tensor, t: int | None, steps: int) -> Tensor:
-    """What of an ``[n]`` or ``[T, n]`` value applies in step ``t``, or to a block of ``steps``."""
-    if value.dim() < 2:
-        return value
-    return value[:steps, None] if t is None else value[t]
+def affine_over_steps(x: Tensor, gain: Tensor, bias: Tensor | None, t: int | None) -> Tensor:
+    """``gain · x + bias`` of step ``t``'s ``[B, n]``, or (``t`` None) of a block ``[T, B, n]``.
+
+    Gain and bias are ``[n]`` or ``[T, n]``.
+    """
+
+    def now(value: Tensor) -> Tensor:
+        if value.dim() < 2:
+            return value
+        return value[: len(x), None] if t is None else value[t]
+
+    result = x * now(gain)
+    return result if bias is None else result + now(bias)
 
 
 def neuron_step(
@@ -203,8 +209,7 @@ def neuron_step(
     memory.update(update.state | {"fired": update.fired.detach()})
     spike = update.fired
     if node.inhibition:
-        winner = update.margin.argmax(dim=-1, keepdim=True)
-        spike = spike * torch.zeros_like(spike).scatter_(-1, winner, 1)
+        spike = spike * winner_mask(update.margin)
     return {"current": current, **update.state, "spike": spike, "output": spike}
 
 
@@ -222,13 +227,7 @@ def run_float(
 def run_float_edges(graph: FloatGraph, samples: Tensor) -> dict[Edge, Tensor]:
     """What every edge delivers, ``[T, B, n]`` each."""
     seen = run_over_time(graph, samples, _Real())
-    result = {}
-    for edge in graph.edges:
-        value = seen[edge.source]["membrane" if graph.carries_membrane(edge) else "output"]
-        if edge.delay:
-            value = torch.cat([torch.zeros_like(value[:1]), value[:-1]])
-        result[edge] = value
-    return result
+    return {edge: delivered(graph, seen, edge) for edge in graph.edges}
 
 
 def _total(operands: Mapping[str, Sequence[tuple[Edge, Tensor]]]) -> Tensor:

@@ -6,7 +6,7 @@ go step by step together. What a node computes is its evaluator's business.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
 import torch
@@ -52,18 +52,11 @@ def run_over_time(graph: Graph, samples: Tensor, evaluator: Evaluator) -> dict[s
     """What every node shows when ``graph`` runs ``samples`` ``[T, B, inputs]``."""
     seen: dict[str, Seen] = {}
 
-    def quantity(edge: Edge) -> str:
-        return "membrane" if graph.carries_membrane(edge) else "output"
-
-    def delivered(edge: Edge) -> Tensor:
-        value = seen[edge.source][quantity(edge)]
-        return torch.cat([torch.zeros_like(value[:1]), value[:-1]]) if edge.delay else value
-
     for group in graph.groups:
         node, names = group[0], {node.name for node in group}
         ports = {n.name: {port: graph.incoming(n.name, port) for port in n.ports} for n in group}
         edges = [edge for of in ports.values() for incoming in of.values() for edge in incoming]
-        outside = {edge: delivered(edge) for edge in edges if edge.source not in names}
+        outside = {edge: delivered(graph, seen, edge) for edge in edges if edge.source not in names}
         if isinstance(node, Input):
             seen[node.name] = {"output": samples}
         elif len(outside) == len(edges):
@@ -73,15 +66,30 @@ def run_over_time(graph: Graph, samples: Tensor, evaluator: Evaluator) -> dict[s
             }
             seen[node.name] = evaluator.block(node, operands)
         else:
-            seen |= _step_by_step(group, ports, outside, quantity, samples, evaluator)
+            seen |= _step_by_step(graph, group, ports, outside, samples, evaluator)
     return seen
 
 
+def delivered(graph: Graph, seen: Mapping[str, Seen], edge: Edge) -> Tensor:
+    """What ``edge`` delivers over all timesteps, ``[T, B, n]``, of what its source showed."""
+    value = seen[edge.source][_quantity(graph, edge)]
+    return torch.cat([torch.zeros_like(value[:1]), value[:-1]]) if edge.delay else value
+
+
+def stacked(steps: Sequence[Seen]) -> Seen:
+    """What a node showed step by step, as blocks ``[T, ...]``."""
+    return {what: torch.stack([step[what] for step in steps]) for what in steps[0]}
+
+
+def _quantity(graph: Graph, edge: Edge) -> str:
+    return "membrane" if graph.carries_membrane(edge) else "output"
+
+
 def _step_by_step(
+    graph: Graph,
     group: Sequence[Any],
     ports: Mapping[str, Mapping[str, Sequence[Edge]]],
     outside: Mapping[Edge, Tensor],
-    quantity: Callable[[Edge], str],
     samples: Tensor,
     evaluator: Evaluator,
 ) -> dict[str, Seen]:
@@ -94,7 +102,7 @@ def _step_by_step(
             return outside[edge][t]
         if edge.delay and t == 0:
             return samples.new_zeros(samples.shape[1], sizes[edge.source])
-        return (before if edge.delay else now)[edge.source][quantity(edge)]
+        return (before if edge.delay else now)[edge.source][_quantity(graph, edge)]
 
     before: dict[str, Seen] = {}
     steps: list[dict[str, Seen]] = []
@@ -108,10 +116,4 @@ def _step_by_step(
             now[node.name] = evaluator.step(node, operands, memories[node.name], t)
         before = now
         steps.append(now)
-    return {
-        node.name: {
-            what: torch.stack([step[node.name][what] for step in steps])
-            for what in steps[0][node.name]
-        }
-        for node in group
-    }
+    return {node.name: stacked([step[node.name] for step in steps]) for node in group}

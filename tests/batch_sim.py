@@ -47,11 +47,14 @@ OUTPUTS = {
 
 @dataclass(frozen=True)
 class BatchRun:
-    """One run that agreed with ``trace`` in every probe: ``cycles`` from first word to class."""
+    """One run, whose ``mismatches`` with ``trace`` over all probes are 0, else it had raised;
+    ``cycles`` from first word to class.
+    """
 
     trace: golden.Trace
     cycles: int
     comparisons: int
+    mismatches: int
 
 
 class Batch:
@@ -124,7 +127,9 @@ class Batch:
         scores, classes = decode(outcome.outputs, network.readout.size)
         check_outputs(scores, classes, trace)
         check_registers(network, outcome.registers, trace)
-        return BatchRun(trace, outcome.cycles, sum(v.size for v in recorded.values()))
+        compared = sum(values.size for values in recorded.values())
+        different = sum(int((v != trace[key]).sum()) for key, v in recorded.items())
+        return BatchRun(trace, outcome.cycles, compared, different)
 
 
 def _top(count: int) -> str:

@@ -75,7 +75,7 @@ def run(wanted: Sequence[Design], say: Callable[[str], None] = print) -> list[di
                     "formats": design.formats,
                     "lanes": design.lanes,
                     "rtl_comparisons": found.comparisons,
-                    "rtl_mismatches": 0,
+                    "rtl_mismatches": found.mismatches,
                     "qat_comparisons": compared,
                     "qat_mismatches": different,
                     "spikes": int(found.trace["neuron", "spike"].sum()),

@@ -5,14 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 import numpy as np
-import torch
 from torch import Tensor, nn
 
 from ..formats import Format
-from ..graph import neuron_step, over_steps
+from ..graph import affine_over_steps, neuron_step
 from ..network import LIF, Affine, Dense, Edge, Input, Join, Network, Neuron, Node, Readout
 from ..nn.surrogate import Surrogate
-from ..over_time import Seen
+from ..over_time import Seen, stacked
 from .lif import run_integer_lif
 from .ops import ThroughOps, join_through, score_over_time
 
@@ -46,8 +45,7 @@ class Integers:
             return {"current": current, "membrane": membrane, "spike": spikes, "output": spikes}
         if isinstance(node, Neuron):
             current, memory = self.total(node, operands), {}
-            steps = [self.neuron(node, now, memory) for now in current]
-            return {what: torch.stack([step[what] for step in steps]) for what in steps[0]}
+            return stacked([self.neuron(node, now, memory) for now in current])
         if isinstance(node, Readout):
             ((_, source),) = operands["input"]
             return {"output": score_over_time(node, source)}
@@ -91,9 +89,7 @@ class Integers:
         if isinstance(node, Dense):
             value = nn.functional.linear(source, numbers["weight"], numbers.get("bias"))
             return {"output": value}
-        value = source * over_steps(numbers["gain"], t, len(source))
-        if "bias" in numbers:
-            value = value + over_steps(numbers["bias"], t, len(source))
+        value = affine_over_steps(source, numbers["gain"], numbers.get("bias"), t)
         return {"output": value}
 
 
