@@ -21,6 +21,7 @@ from .formats import SPIKE, Format
 from .neurons import LIF, LSTM, NEURONS, Adaptive, Alpha, Neuron, Reset, Synaptic
 from .neurons.table import Tanh
 from .nodes import Affine, Dense, Input, Join, JoinOp, Readout, ReadoutKind
+from .spatial import Conv2d, Pool, PoolOp
 from .values import ADDED, NetworkError, Values, shown
 
 __all__ = [
@@ -30,6 +31,7 @@ __all__ = [
     "Adaptive",
     "Affine",
     "Alpha",
+    "Conv2d",
     "Dense",
     "Edge",
     "Input",
@@ -39,6 +41,8 @@ __all__ = [
     "NetworkError",
     "Neuron",
     "Node",
+    "Pool",
+    "PoolOp",
     "Quantity",
     "Readout",
     "ReadoutKind",
@@ -48,8 +52,17 @@ __all__ = [
     "Values",
 ]
 
-Node: TypeAlias = Input | Dense | Affine | Neuron | Join | Readout
-NODE_TYPES: tuple[type[Node], ...] = (Input, Dense, Affine, *NEURONS, Join, Readout)
+Node: TypeAlias = Input | Dense | Conv2d | Pool | Affine | Neuron | Join | Readout
+NODE_TYPES: tuple[type[Node], ...] = (
+    Input,
+    Dense,
+    Conv2d,
+    Pool,
+    Affine,
+    *NEURONS,
+    Join,
+    Readout,
+)
 """Every type of node that a network may hold."""
 
 

@@ -97,6 +97,8 @@ def _node(entry: dict[str, Any], tensors: dict[str, np.ndarray]) -> Any:
     for key, value in arguments.items():
         if value == "tensor" and key != "name":
             arguments[key] = tensors[f"{entry['name']}.{key}"]
+        elif isinstance(value, list):
+            arguments[key] = tuple(value)
         elif key in formats and value is not None:
             try:
                 arguments[key] = Format.parse(value)
