@@ -7,16 +7,16 @@ import math
 import torch
 from torch import Tensor
 
+from .images import Shape3, to_flat, to_image
 
-def distort(
-    inputs: Tensor, random: torch.Generator, *, image: tuple[int, int], strength: float
-) -> Tensor:
-    """Images ``[B, height·width]``, each turned, scaled, sheared and shifted a little.
+
+def distort(inputs: Tensor, random: torch.Generator, *, image: Shape3, strength: float) -> Tensor:
+    """Flat images ``[B, n]``, each turned, scaled, sheared and shifted a little.
 
     At ``strength`` 1 up to 15°, 15 %, 0.15 and 1 pixel, all uniform. Bilinear, rounded: integers
     stay integers within their range.
     """
-    height, width = image
+    channels, height, width = image
     batch = len(inputs)
 
     def uniform(limit: float) -> Tensor:
@@ -39,8 +39,31 @@ def distort(
         dim=1,
     ).to(inputs)
     grid = torch.nn.functional.affine_grid(
-        transform, [batch, 1, height, width], align_corners=False
+        transform, [batch, channels, height, width], align_corners=False
     )
-    images = inputs.unflatten(1, (1, height, width))
-    moved = torch.nn.functional.grid_sample(images, grid, align_corners=False)
-    return moved.flatten(1).round()
+    moved = torch.nn.functional.grid_sample(to_image(inputs, image), grid, align_corners=False)
+    return to_flat(moved).round()
+
+
+def crop_flip(
+    inputs: Tensor, random: torch.Generator, *, image: Shape3, pad: int = 2, flip: bool = True
+) -> Tensor:
+    """Flat images ``[B, n]``, each shifted by up to ``pad`` pixels, half of them mirrored.
+
+    That is a random crop of the image with ``pad`` zeros around it, then, with ``flip``, left and
+    right exchanged in every second image on average.
+    """
+    channels, height, width = image
+    batch = len(inputs)
+    # Where each row and column of the result comes from, in the padded image.
+    down = torch.randint(0, 2 * pad + 1, (batch, 1), generator=random) + torch.arange(height)
+    right = torch.randint(0, 2 * pad + 1, (batch, 1), generator=random) + torch.arange(width)
+    if flip:
+        mirrored = torch.rand(batch, 1, generator=random) < 0.5
+        right = torch.where(mirrored, right.flip(1), right)
+    pixels = inputs.reshape(batch, height, width, channels)
+    padded = torch.nn.functional.pad(pixels, (0, 0, pad, pad, pad, pad))
+    rows, columns = down[:, :, None], right[:, None, :]
+    rows, columns = rows.to(inputs.device), columns.to(inputs.device)
+    moved = padded[torch.arange(batch, device=inputs.device)[:, None, None], rows, columns]
+    return moved.reshape(batch, -1)

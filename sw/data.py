@@ -3,42 +3,51 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
+from .data_files import DataError
 from .formats import Format, IntArray
+from .image_sets import CLASSES, IMAGE_SETS, load_images
+from .images import Shape3, to_flat
+
+__all__ = ["DataError", "Dataset", "Samples", "Split", "load_dataset", "shown"]
 
 Split: TypeAlias = Literal["stratified", "file_order"]
-
-
-class DataError(ValueError):
-    """A data set or split that does not exist."""
+RawArray: TypeAlias = npt.NDArray[np.integer[Any]]
+"""Integers of a type that may be too narrow to compute with."""
 
 
 @dataclass(frozen=True, eq=False)
 class Samples:
-    """``inputs`` ``[B, n]`` raw integers and ``labels`` ``[B]``.
+    """``inputs`` ``[B, n]`` raw integers, in a narrow type to save memory, and ``labels`` ``[B]``.
 
     Each sample is shown as ``frames`` equal parts, one after the other.
     """
 
-    inputs: IntArray
+    inputs: RawArray
     labels: IntArray
     frames: int = 1
 
     def __len__(self) -> int:
         return len(self.labels)
 
-    def over_time(self, steps: int) -> IntArray:
-        """The inputs over ``steps`` timesteps, ``[T, B, n / frames]``.
+    def __getitem__(self, part: slice) -> Samples:
+        """Some of the samples."""
+        return replace(self, inputs=self.inputs[part], labels=self.labels[part])
 
-        Direct encoding: a single frame is shown in every step, each of several for an equal part
-        of them. Raises :class:`DataError` if ``steps`` is no multiple of ``frames``.
+    def over_time(self, steps: int) -> IntArray:
+        """The inputs over ``steps`` timesteps, ``[T, B, n / frames]``, as int64.
+
+        Direct encoding: a single frame is shown in every step (a view of one), each of several
+        for an equal part of them. Of large sets take a part first: ``samples[:256]``. Raises
+        :class:`DataError` if ``steps`` is no multiple of ``frames``.
         """
-        return np.asarray(shown(self.inputs, steps, self.frames))
+        return np.asarray(shown(self.inputs.astype(np.int64), steps, self.frames))
 
 
 def shown(inputs: Any, steps: int, frames: int) -> Any:
@@ -59,8 +68,9 @@ def shown(inputs: Any, steps: int, frames: int) -> Any:
 class Dataset:
     """Samples for training, validation (for every choice) and test (for the final figure).
 
-    ``format`` is that of the inputs, ``image`` their height and width if they are images (row by
-    row); ``digest`` is the SHA-256 of all samples of the source in their original order, as int64.
+    ``format`` is that of the inputs, ``image`` their channels, height and width if they are images
+    (pixel by pixel, :mod:`reslif.sw.images`); ``digest`` is the SHA-256 of all samples of the
+    source in their original order, inputs first, as int64.
     """
 
     name: str
@@ -71,7 +81,7 @@ class Dataset:
     classes: int
     format: Format
     digest: str
-    image: tuple[int, int] | None = None
+    image: Shape3 | None = None
 
     @property
     def inputs(self) -> int:
@@ -79,16 +89,50 @@ class Dataset:
         return self.train.inputs.shape[1] // self.train.frames
 
 
-def load_dataset(name: str, split: Split = "stratified", seed: int = 0) -> Dataset:
-    """A data set by name: ``"digits"``, or ``"digit_rows"``, the same shown row after row.
+def load_dataset(
+    name: str, split: Split = "stratified", seed: int = 0, folder: Path | None = None
+) -> Dataset:
+    """A data set by name: ``"digits"``, ``"digit_rows"`` or one of the image sets.
 
-    ``stratified`` draws test and validation samples at random, class by class, from ``seed``;
-    ``file_order`` tests on the last ones in the source's order, which for the digits are other
-    writers' and so harder. Raises :class:`DataError`.
+    ``digits`` are small and always there; ``digit_rows`` are the same shown row after row. The
+    image sets, ``"fashion-mnist"``, ``"mnist"`` and ``"cifar10"``, are looked for in ``folder``
+    or, without one, where they usually lie.
+
+    ``stratified`` draws at random, class by class, from ``seed``: of the digits test and
+    validation samples, of an image set's training images those for validation (its test images
+    are given). ``file_order``, of the digits only, tests on the last ones in the source's order,
+    which are other writers' and so harder. Raises :class:`DataError`.
     """
+    if name in IMAGE_SETS:
+        return _images(name, split, seed, folder)
     if name not in ("digits", "digit_rows"):
-        raise DataError(f"data set is {name!r}, must be 'digits' or 'digit_rows'")
+        known = ", ".join(f"{known!r}" for known in ("digits", "digit_rows", *IMAGE_SETS))
+        raise DataError(f"data set is {name!r}, must be one of {known}")
     return _digits(name, split, seed, frames=1 if name == "digits" else 8)
+
+
+def _images(name: str, split: Split, seed: int, folder: Path | None) -> Dataset:
+    """Images of 8 bits a value (0 to 255/256), the source's own split in training and test."""
+    if split != "stratified":
+        raise DataError(f"split is {split!r}, of {name} it must be 'stratified'")
+    (images, labels), (test_images, test_labels) = load_images(name, folder)
+    inputs, tests = to_flat(images), to_flat(test_images)
+    labels, test_labels = labels.astype(np.int64), test_labels.astype(np.int64)
+    everything = np.arange(len(labels))
+    count = min(5000, len(labels) // 10)
+    train, validation = _draw(everything, labels, count, np.random.default_rng(seed))
+    _, channels, height, width = images.shape
+    return Dataset(
+        name,
+        split,
+        train=Samples(inputs[train], labels[train]),
+        validation=Samples(inputs[validation], labels[validation]),
+        test=Samples(tests, test_labels),
+        classes=CLASSES,
+        format=Format(8, 8, signed=False),
+        digest=_digest(inputs, tests, labels, test_labels),
+        image=(channels, height, width),
+    )
 
 
 def _digits(name: str, split: Split, seed: int, frames: int) -> Dataset:
@@ -98,7 +142,7 @@ def _digits(name: str, split: Split, seed: int, frames: int) -> Dataset:
     except ImportError:
         raise DataError(f"data set {name!r} comes with scikit-learn, which is missing") from None
     pixels, labels = load_digits(return_X_y=True)
-    inputs = np.asarray(pixels).astype(np.int64)
+    inputs = np.asarray(pixels).astype(np.uint8)
     labels = np.asarray(labels).astype(np.int64)
     tests, validations = 360, 180
     random = np.random.default_rng(seed)
@@ -110,13 +154,20 @@ def _digits(name: str, split: Split, seed: int, frames: int) -> Dataset:
     else:
         raise DataError(f"split is {split!r}, must be 'stratified' or 'file_order'")
     train, validation = _draw(rest, labels, validations, random)
-    hasher = hashlib.sha256(np.ascontiguousarray(inputs, "<i8").tobytes())
-    hasher.update(np.ascontiguousarray(labels, "<i8").tobytes())
     parts = (Samples(inputs[part], labels[part], frames) for part in (train, validation, test))
     return Dataset(
         name, split, *parts, classes=10, format=Format(5, 4, signed=False),
-        digest=hasher.hexdigest(), image=(8, 8),
+        digest=_digest(inputs, labels), image=(1, 8, 8),
     )  # fmt: skip
+
+
+def _digest(*arrays: RawArray) -> str:
+    """Of the arrays one after the other, as little-endian int64."""
+    hasher = hashlib.sha256()
+    for array in arrays:
+        for start in range(0, len(array), 4096):  # as int64 the whole may be too large
+            hasher.update(array[start : start + 4096].astype("<i8").tobytes())
+    return hasher.hexdigest()
 
 
 def _draw(

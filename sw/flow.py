@@ -152,7 +152,7 @@ def generate(run: Run) -> dict[str, Any]:
     network = run.network
     manifest = emit(network, run.folder, folding_of(run.recipe))
     data = run.data()
-    write_testbench(run.folder, network, data.test.over_time(network.max_steps)[:, :VECTORS])
+    write_testbench(run.folder, network, data.test[:VECTORS].over_time(network.max_steps))
     slowest = max(layer.get("cycles_per_event", 0) for layer in manifest["layers"])
     run.say(f"top.v for {len(manifest['layers'])} nodes, at most {slowest} cycles per event")
     return run.write(
@@ -172,7 +172,7 @@ def cosim(run: Run) -> dict[str, Any]:
     recipe, network, data = run.recipe.cosim, run.network, run.data()
     stalls = stalls_of(run.recipe)
     count = recipe.samples or len(data.test)
-    samples = data.test.over_time(network.max_steps)[:, :count]
+    samples = data.test[:count].over_time(network.max_steps)
     start = time.monotonic()
     found = simulate(
         run.folder,
@@ -293,7 +293,7 @@ def run_on_board(run: Run, port: str, count: int = 0) -> dict[str, Any]:
     if count < 0:
         raise RecipeError(f"samples is {count}, must be at least 0")
     built, network, data = _built(run), run.network, run.data()
-    samples = data.test.over_time(network.max_steps)[:, : count or len(data.test)]
+    samples = data.test[: count or len(data.test)].over_time(network.max_steps)
     expected = golden.run(network, samples).scores
     words = encode(network, samples)
     with (

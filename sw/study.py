@@ -41,7 +41,7 @@ def study(
     accuracy = accuracy_float(model, data.test, config.steps, data.format.step)
     first = {**common, "bits": "float", "accuracy": accuracy, "seconds": round(fit.seconds, 1)}
     samples = data.test.over_time(config.steps)
-    calibration = data.train.over_time(config.steps)[:, :256]
+    calibration = data.train[:256].over_time(config.steps)
     rows = []
     for width in bits:
         chosen = replace(config, bits=width)

@@ -129,7 +129,8 @@ def build_model(config: TrainConfig, data: Dataset) -> nn.Module:
     if config.model == "layers":
         return LayeredSNN(
             data.inputs, data.classes, config.neuron, config.width, config.blocks,
-            steps=config.steps, image=data.image, norm=config.norm, options=config.neuron_options,
+            steps=config.steps, image=data.image and data.image[1:], norm=config.norm,
+            options=config.neuron_options,
         )  # fmt: skip
     model = ResidualSNN(
         data.inputs, data.classes, config.width, config.blocks, config.block_type, op=config.op,
@@ -192,7 +193,7 @@ def train_quantised(
     fifth of the epochs, in which they are frozen.
     """
     device = device_of(config)
-    calibration = data.train.over_time(config.steps)[:, :256]
+    calibration = data.train[:256].over_time(config.steps)
     real = torch.as_tensor(calibration[:, :8] * data.format.step)
     graph = from_torch(model, real, data.format)
     settings = QuantiseConfig(bits=config.bits, guard_bits=config.guard_bits)
@@ -237,10 +238,11 @@ def accuracy_float(
     right = 0
     with torch.no_grad():
         for start in range(0, len(samples), batch):
-            inputs = samples.over_time(steps)[:, start : start + batch] * step
+            part = samples[start : start + batch]
+            inputs = part.over_time(steps) * step
             scores = model(torch.as_tensor(inputs, dtype=torch.float32, device=device))
             found = scores.argmax(1).cpu().numpy()
-            right += int((found == samples.labels[start : start + batch]).sum())
+            right += int((found == part.labels).sum())
     return right / len(samples)
 
 

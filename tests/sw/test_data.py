@@ -32,7 +32,8 @@ def test_the_parts_are_disjoint_and_complete(digits: Dataset) -> None:
 
 def test_inputs_are_integers_of_the_format(digits: Dataset) -> None:
     for part in (digits.train, digits.validation, digits.test):
-        assert part.inputs.dtype == np.int64
+        assert part.inputs.dtype == np.uint8
+        assert part.over_time(2).dtype == np.int64
         assert digits.format.contains(part.inputs)
         assert part.inputs.max() == 16
 
@@ -64,11 +65,12 @@ def test_splits_are_reproducible_and_share_one_digest() -> None:
 def test_direct_encoding_repeats_the_sample() -> None:
     samples = Samples(np.array([[1, 2], [3, 4]]), np.array([0, 1]))
     assert samples.over_time(3).tolist() == [[[1, 2], [3, 4]]] * 3
+    assert samples[1:].over_time(2).tolist() == [[[3, 4]]] * 2
 
 
 def test_unknown_names_are_refused() -> None:
-    with pytest.raises(DataError, match="data set is 'mnist', must be 'digits'"):
-        load_dataset("mnist")
+    with pytest.raises(DataError, match="data set is 'mnist8', must be one of 'digits', 'digit_r"):
+        load_dataset("mnist8")
     with pytest.raises(DataError, match="split is 'random', must be 'stratified' or 'file_order'"):
         load_dataset("digits", "random")  # pyright: ignore[reportArgumentType]
 
