@@ -46,7 +46,7 @@ def test_rate_encoder_is_bernoulli_with_gain_and_a_seed() -> None:
 
 @pytest.mark.parametrize("encoder", [DirectEncoder, RateEncoder])
 def test_encoders_need_a_step(encoder) -> None:
-    with pytest.raises(LayerError, match="steps is 0"):
+    with pytest.raises(LayerError, match="T is 0"):
         encoder(0)
 
 
