@@ -4,15 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import ClassVar, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
 from .formats import Format
-from .network import LIF, Input, Join, Neuron, Readout
+from .images import Shape3
+from .network import LIF, Conv2d, Input, Join, NetworkError, Neuron, Pool, Readout
 from .nn.lif_function import NeuronRule
 from .nn.surrogate import ATan, Surrogate
+from .spatial import Pair
 
 FloatArray = npt.NDArray[np.float64]
 
@@ -54,6 +57,53 @@ class FloatDense:
     @property
     def size(self) -> int:
         return self.weight.shape[0]
+
+
+@dataclass(frozen=True, eq=False)
+class FloatConv2d:
+    """The contract's :class:`~reslif.sw.network.Conv2d` with real weights, on flat images.
+
+    ``weight`` is ``[out, in / groups, k, l]``, ``bias`` ``[out]``; ``shape`` (channels, height,
+    width) is that of the input.
+    """
+
+    name: str
+    weight: FloatArray
+    shape: Shape3
+    stride: Pair = (1, 1)
+    padding: Pair = (0, 0)
+    groups: int = 1
+    bias: FloatArray | None = None
+    learn: bool = True
+
+    ports: ClassVar[Mapping[str, bool]] = {"input": False}
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "weight", finite(self.weight, self.name, "weight"))
+        if self.bias is not None:
+            object.__setattr__(self, "bias", finite(self.bias, self.name, "bias"))
+        self.geometry  # noqa: B018 - checks it
+
+    @cached_property
+    def geometry(self) -> Conv2d:
+        """A convolution of the contract with this one's shapes; its weights are 0."""
+        zero = np.zeros(self.weight.shape, np.int64)
+        bias = None if self.bias is None else np.zeros(self.bias.shape, np.int64)
+        try:
+            return Conv2d(
+                self.name, zero, Format(1), self.shape, self.stride, self.padding, self.groups, bias
+            )
+        except NetworkError as error:
+            raise GraphError(str(error)) from None
+
+    @property
+    def out_shape(self) -> Shape3:
+        """Channels, height and width of what it sends."""
+        return self.geometry.out_shape
+
+    @property
+    def size(self) -> int:
+        return self.geometry.size
 
 
 @dataclass(frozen=True, eq=False)
@@ -148,4 +198,6 @@ def float_lif(
     return FloatNeuron(template, numbers, rule.surrogate, learn)
 
 
-FloatNode: TypeAlias = Input | FloatDense | FloatAffine | FloatNeuron | Join | Readout
+FloatNode: TypeAlias = (
+    Input | FloatDense | FloatConv2d | FloatAffine | FloatNeuron | Pool | Join | Readout
+)

@@ -20,6 +20,7 @@ from .float_nodes import (
     WIDE,
     FloatAffine,
     FloatArray,
+    FloatConv2d,
     FloatDense,
     FloatNeuron,
     FloatNode,
@@ -28,7 +29,8 @@ from .float_nodes import (
     float_lif,
 )
 from .formats import Format
-from .network import Edge, Input, Join, Network, Neuron, Readout
+from .image_ops import convolve, pool
+from .network import Edge, Input, Join, Network, Neuron, Pool, Readout
 from .neurons.table import Tanh
 from .nn.lif_function import winner_mask
 from .over_time import Seen, delivered, run_over_time, stacked
@@ -37,6 +39,7 @@ __all__ = [
     "WIDE",
     "FloatAffine",
     "FloatArray",
+    "FloatConv2d",
     "FloatDense",
     "FloatGraph",
     "FloatNeuron",
@@ -161,11 +164,15 @@ class _Real:
     def _stateless(
         self, node: FloatNode, operands: Mapping[str, Sequence[tuple[Edge, Tensor]]]
     ) -> Seen:
-        if isinstance(node, FloatDense):
+        if isinstance(node, FloatDense | FloatConv2d):
             x = _total(operands)
             bias = None if node.bias is None else torch.as_tensor(node.bias, dtype=x.dtype)
             weight = torch.as_tensor(node.weight, dtype=x.dtype)
+            if isinstance(node, FloatConv2d):
+                return {"output": convolve(x, weight, bias, node)}
             return {"output": torch.nn.functional.linear(x, weight, bias)}
+        if isinstance(node, Pool):
+            return {"output": pool(_total(operands), node)}
         assert isinstance(node, Join)
         ((_, branch),), ((_, shortcut),) = operands["branch"], operands["shortcut"]
         return {"output": _join(node, branch, shortcut)}

@@ -14,15 +14,17 @@ from .graph import (
     WIDE,
     FloatAffine,
     FloatArray,
+    FloatConv2d,
     FloatDense,
     FloatGraph,
     FloatNeuron,
     GraphError,
-    run_float_edges,
 )
-from .network import Affine, Dense, Join, Network, Neuron, Node
+from .images import to_flat
+from .moments import input_moments
+from .network import Affine, Conv2d, Dense, Input, Network, Neuron, Node
 from .scale_groups import sends_membrane
-from .scales import Fracs, Scales, fracs_of, search_scales, symmetric_limit, weight_codes
+from .scales import Fracs, Scales, Weighted, fracs_of, search_scales, symmetric_limit, weight_codes
 from .tracing import from_torch
 from .widths import narrowed
 
@@ -81,8 +83,8 @@ def quantise(
 ) -> Network:
     """The integer network of a float graph (or module, which is traced first), untrained.
 
-    ``calibration`` holds typical inputs, ``[T, B, inputs]`` integers of ``input_format`` (of a
-    graph: of its own input); T becomes ``max_steps``. Raises :class:`GraphError` for what cannot
+    ``calibration`` holds typical inputs, ``[T, B, inputs]`` or images ``[T, B, C, H, W]``, integers
+    of ``input_format`` (of a graph: of its own input); T becomes ``max_steps``. Raises :class:`GraphError` for what cannot
     be quantised, NaN weights included.
     """
     if isinstance(model, nn.Module):
@@ -93,12 +95,13 @@ def quantise(
 
 def plan(graph: FloatGraph, calibration: IntArray, config: QuantiseConfig) -> Quantised:
     """As :func:`quantise`, with the scales."""
-    weighted = [node for node in graph.nodes if isinstance(node, FloatDense | FloatAffine)]
+    calibration = to_flat(calibration) if calibration.ndim == 5 else calibration
+    weighted = [node for node in graph.nodes if isinstance(node, Weighted)]
     if unknown := set(config.layer_bits) - {node.name for node in weighted}:
         raise GraphError(f"layer_bits names '{min(unknown)}', which is no synapse")
     bits = {
         node.name: config.layer_bits.get(
-            node.name, config.bits if isinstance(node, FloatDense) else max(config.bits, 8)
+            node.name, max(config.bits, 8) if isinstance(node, FloatAffine) else config.bits
         )
         for node in weighted
     }
@@ -107,13 +110,12 @@ def plan(graph: FloatGraph, calibration: IntArray, config: QuantiseConfig) -> Qu
     fracs = fracs_of(graph, scales.frac, lambda node: guards[node.name])
     nodes: list[Node] = []
     for node in graph.nodes:
-        if isinstance(node, FloatDense):
-            nodes.append(_dense(node, bits[node.name], scales, fracs))
-        elif isinstance(node, FloatAffine):
+        if isinstance(node, Weighted):
             (source,) = graph.sources(node.name)
-            is_current = isinstance(graph.by_name[source], FloatDense | FloatAffine | Join)
-            unit = scales.of(source) if is_current else 1.0
-            nodes.append(_affine(node, bits[node.name], unit, scales, fracs))
+            unit = scales.of(source)
+            if isinstance(graph.by_name[source], Input | FloatNeuron):
+                unit = 1.0
+            nodes.append(_weighted(node, bits[node.name], unit, scales, fracs))
         elif isinstance(node, FloatNeuron):
             incoming = [fracs.of(graph, edge) for edge in graph.incoming(node.name, "input")]
             # What other nodes multiply must stay narrow enough for their sums.
@@ -131,56 +133,20 @@ def plan(graph: FloatGraph, calibration: IntArray, config: QuantiseConfig) -> Qu
     return Quantised(replace(network, notes=notes), scales)
 
 
-def input_moments(graph: FloatGraph, calibration: IntArray) -> dict[str, FloatArray]:
-    """The second moment ``[inputs, inputs]`` of each synapse's input, run in floating point.
-
-    Of a gain's input its diagonal, ``[n]``.
-    """
-    real = torch.as_tensor(np.asarray(calibration, np.float64) * graph.input.format.step)
-    with torch.no_grad():
-        delivered = run_float_edges(graph, real)
-    moments: dict[str, FloatArray] = {}
-    found: dict[int, FloatArray] = {}
-    for node in graph.nodes:
-        if not isinstance(node, FloatDense | FloatAffine):
-            continue
-        (edge,) = graph.incoming(node.name, "input")
-        x = delivered[edge]
-        if isinstance(node, FloatAffine):
-            moments[node.name] = (x**2).mean(dim=(0, 1)).numpy() + 1e-9
-        elif id(x) in found:
-            moments[node.name] = found[id(x)]
-        else:
-            rows = x.flatten(0, 1).numpy()
-            moment = rows.T @ rows / len(rows)
-            # Inputs that calibration never saw must not make their weights free of error.
-            moments[node.name] = found[id(x)] = moment + np.eye(len(moment)) * (
-                0.01 * np.trace(moment) / len(moment) + 1e-9
-            )
-    return moments
-
-
-def _dense(node: FloatDense, bits: int, scales: Scales, fracs: Fracs) -> Dense:
+def _weighted(
+    node: Weighted, bits: int, unit: float, scales: Scales, fracs: Fracs
+) -> Dense | Conv2d | Affine:
+    """A synapse or gain in integers; ``unit`` is the scale of what it multiplies."""
     scale, frac = scales.of(node.name), scales.frac[node.name]
-    codes = weight_codes(node.weight, scale * 2.0**-frac, symmetric_limit(bits))
-    return Dense(
-        node.name,
-        codes.astype(np.int64),
-        Format(bits, frac),
-        _bias(node.bias, scale * 2.0 ** -fracs.sent[node.name]),
-    )
-
-
-def _affine(node: FloatAffine, bits: int, unit: float, scales: Scales, fracs: Fracs) -> Affine:
-    """``unit`` is the scale of what the gain multiplies."""
-    scale, frac = scales.of(node.name), scales.frac[node.name]
-    codes = weight_codes(node.gain * unit, scale * 2.0**-frac, symmetric_limit(bits))
-    return Affine(
-        node.name,
-        codes.astype(np.int64),
-        Format(bits, frac),
-        _bias(node.bias, scale * 2.0 ** -fracs.sent[node.name]),
-    )
+    real = node.gain if isinstance(node, FloatAffine) else node.weight
+    codes = weight_codes(real * unit, scale * 2.0**-frac, symmetric_limit(bits)).astype(np.int64)
+    bias = _bias(node.bias, scale * 2.0 ** -fracs.sent[node.name])
+    form = Format(bits, frac)
+    if isinstance(node, FloatConv2d):
+        return replace(node.geometry, weight=codes, weight_format=form, bias=bias)
+    if isinstance(node, FloatDense):
+        return Dense(node.name, codes, form, bias)
+    return Affine(node.name, codes, form, bias)
 
 
 def _bias(bias: FloatArray | None, unit: float) -> IntArray | None:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from .formats import SPIKE
 from .graph import FloatDense, FloatGraph, FloatNeuron, GraphError
-from .network import Edge, Input, Join, Readout
+from .network import Edge, Input, Join, Pool, Readout
 
 UNIT = "1"
 """The group of spikes and inputs, whose scale is 1."""
@@ -42,7 +42,7 @@ def current_groups(graph: FloatGraph) -> dict[str, str]:
         name = node.name
         if isinstance(node, FloatDense):
             (edge,) = graph.incoming(name, "input")
-            if not units[edge.source]:
+            if isinstance(graph.by_name[edge.source], FloatDense):
                 raise GraphError(
                     f"node '{name}': a Linear reads the currents of '{edge.source}', "
                     "must read spikes (put a LIF between them, or merge the two Linears)"
@@ -52,6 +52,10 @@ def current_groups(graph: FloatGraph) -> dict[str, str]:
                 merge(name, group_of(edge))
             if node.template.OWN_FORMATS or sends_membrane(graph, node):
                 merge(name, UNIT)
+        elif isinstance(node, Pool):
+            (edge,) = graph.incoming(name, "input")
+            merge(name, group_of(edge))
+            units[name] = units[edge.source]
         elif isinstance(node, Join):
             carriers = _carriers(graph, node, units)
             for edge in carriers:
@@ -93,6 +97,10 @@ def _binary(graph: FloatGraph, edge: Edge) -> bool:
     node = graph.by_name[edge.source]
     if isinstance(node, Input):
         return node.format == SPIKE
+    if isinstance(node, Pool):
+        return node.op == "max" and all(
+            _binary(graph, e) for e in graph.incoming(node.name, "input")
+        )
     if isinstance(node, Join) and node.op != "add":
         ports = ("shortcut",) if node.op == "iand" else ("branch", "shortcut")
         return all(_binary(graph, e) for port in ports for e in graph.incoming(node.name, port))

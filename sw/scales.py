@@ -11,20 +11,28 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import TypeAlias
 
 import numpy as np
 
 from .graph import (
     FloatAffine,
     FloatArray,
+    FloatConv2d,
     FloatDense,
     FloatGraph,
     FloatNeuron,
     FloatNode,
     GraphError,
 )
-from .network import Edge, Input, Join
+from .network import Edge, Input, Join, Pool
 from .scale_groups import UNIT, current_groups
+
+Weighted: TypeAlias = FloatDense | FloatConv2d | FloatAffine
+"""The nodes that multiply: synapses and gains."""
+
+MOST_PRODUCTS = 1 << 25
+"""Of a convolution's channels as many are judged as take no more multiplications."""
 
 
 @dataclass(frozen=True)
@@ -93,7 +101,7 @@ def fracs_of(
             sent[node.name] = node.format.frac
         elif isinstance(node, FloatNeuron):
             membrane.setdefault(node.name, max(incoming) + guard(node))
-        elif isinstance(node, FloatDense | FloatAffine):
+        elif isinstance(node, Weighted):
             sent[node.name] = frac.get(node.name, 0) + incoming[0]
         elif isinstance(node, Join):
             branch, shortcut = incoming
@@ -111,12 +119,14 @@ def fracs_of(
 def weight_error(weight: FloatArray, grid: float, limit: int, moment: FloatArray) -> float:
     """Mean squared error of the synapse's output when its weights lie on ``grid``.
 
-    ``moment`` is the input's second moment ``E[x xᵀ]``, ``[inputs, inputs]``, or its diagonal
-    ``[n]`` for gains ``[T, n]``.
+    ``moment`` is the input's second moment ``E[x xᵀ]``, ``[inputs, inputs]`` (of a convolution's
+    ``groups`` one each, stacked), or its diagonal ``[n]`` for gains ``[T, n]``.
     """
     error = weight - grid * weight_codes(weight, grid, limit)
     if moment.ndim == 1:
         return float((error**2 * moment).mean(axis=0).sum())
+    if moment.ndim == 3:
+        error = error.reshape(len(moment), -1, moment.shape[2])
     return float(((error @ moment) * error).sum())
 
 
@@ -135,10 +145,10 @@ def search_scales(
     each common scale.
     """
     groups = current_groups(graph)
-    members: dict[str, list[FloatDense | FloatAffine]] = {}
-    # A gain counts in units of what it multiplies, so that group's scale must be known before.
+    members: dict[str, list[Weighted]] = {}
+    # What multiplies currents counts in their units, so their group's scale must be known before.
     for node in graph.nodes:
-        if isinstance(node, FloatDense | FloatAffine):
+        if isinstance(node, Weighted):
             members.setdefault(groups[node.name], []).append(node)
     scale = dict.fromkeys(groups.values(), 1.0)
     frac: dict[str, int] = {}
@@ -153,7 +163,7 @@ def search_scales(
             for synapse in synapses:
                 weights, unit, grid = _weights(synapse), 1.0, float(mantissa)
                 if gained := _gained(graph, groups, synapse):
-                    # The scale of a gain that meets what it multiplies cancels.
+                    # The scale of what meets the currents that it multiplies cancels.
                     unit, grid = (1.0, 1.0) if gained == group else (scale[gained], grid)
                 error, exponents[synapse.name] = _best_exponent(
                     weights * unit, grid, bits[synapse.name], moments[synapse.name] / unit**2
@@ -175,12 +185,10 @@ def search_scales(
     return Scales(groups, scale, frac)
 
 
-def _gained(
-    graph: FloatGraph, groups: Mapping[str, str], node: FloatDense | FloatAffine
-) -> str | None:
-    """The group of the currents that a gain multiplies; None if it multiplies none."""
+def _gained(graph: FloatGraph, groups: Mapping[str, str], node: Weighted) -> str | None:
+    """The group of the currents that a synapse or gain multiplies; None if it multiplies none."""
     (source,) = graph.sources(node.name)
-    if isinstance(node, FloatDense) or isinstance(graph.by_name[source], Input | FloatNeuron):
+    if isinstance(graph.by_name[source], Input | FloatNeuron) or groups[source] == UNIT:
         return None
     return groups[source]
 
@@ -188,9 +196,9 @@ def _gained(
 def _in_order(
     graph: FloatGraph,
     groups: Mapping[str, str],
-    members: Mapping[str, Sequence[FloatDense | FloatAffine]],
+    members: Mapping[str, Sequence[Weighted]],
 ) -> list[str]:
-    """The groups with synapses, each after those whose currents its gains multiply."""
+    """The groups with synapses, each after those whose currents these multiply."""
     order: list[str] = []
 
     def visit(group: str, path: tuple[str, ...] = ()) -> None:
@@ -212,9 +220,18 @@ def _in_order(
     return order
 
 
-def _weights(node: FloatDense | FloatAffine) -> FloatArray:
-    """A synapse's weights; a gain's as one row a timestep, ``[T, n]``."""
-    return node.weight if isinstance(node, FloatDense) else np.atleast_2d(node.gain)
+def _weights(node: Weighted) -> FloatArray:
+    """A synapse's weights ``[n, inputs]``; a gain's as one row a timestep, ``[T, n]``.
+
+    Of a large convolution some of each group's channels.
+    """
+    if isinstance(node, FloatDense):
+        return node.weight
+    if isinstance(node, FloatAffine):
+        return np.atleast_2d(node.gain)
+    weight = node.weight.reshape(node.groups, -1, node.weight[0].size)
+    products = weight.size * weight.shape[2]
+    return weight[:, :: max(1, products // MOST_PRODUCTS)].reshape(-1, weight.shape[2])
 
 
 def _best_exponent(

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
 from . import golden
 from .formats import MAX_WIDTH, Format, IntArray
 from .graph import GraphError
+from .moments import pieces
 from .network import Network, Neuron
 
 
@@ -76,10 +78,10 @@ def _observed_widths(network: Network, calibration: IntArray) -> dict[str, dict[
     """
     neurons = _free(network)
     probes = [(node.name, state) for node in neurons for state in node.states]
-    trace = golden.run(network, calibration, probes)
+    lows, highs, clipped = _ranges(network, calibration, probes)
     widths: dict[str, dict[str, int]] = {}
     for node in neurons:
-        if trace.saturations[node.name]:
+        if clipped[node.name]:
             formats = ", ".join(f"{state} {form}" for state, form in node.states.items())
             raise GraphError(
                 f"node '{node.name}': its states need more than the widest formats ({formats}), "
@@ -88,9 +90,8 @@ def _observed_widths(network: Network, calibration: IntArray) -> dict[str, dict[
         threshold = int(node.threshold.max())
         found: dict[str, int] = {}
         for state, field_ in node.STATES.items():
-            seen = trace[node.name, state]
             form = node.states[state]
-            low, high = int(seen.min()), int(seen.max())
+            low, high = lows[node.name, state], highs[node.name, state]
             if state == "membrane":
                 # What is stored after an immediate reset was larger by θ (or cleared) before it.
                 high = max(high + (0 if node.reset_delay else threshold), threshold + 1)
@@ -98,6 +99,23 @@ def _observed_widths(network: Network, calibration: IntArray) -> dict[str, dict[
             found[field_] = max(found.get(field_, 1), min(width, form.width))
         widths[node.name] = node.fitted(found)
     return widths
+
+
+def _ranges(
+    network: Network, calibration: IntArray, probes: Sequence[golden.Probe]
+) -> tuple[dict[golden.Probe, int], dict[golden.Probe, int], Counter[str]]:
+    """The least and the largest of each probe, and how many values each node clipped."""
+    lows: dict[golden.Probe, int] = {}
+    highs: dict[golden.Probe, int] = {}
+    clipped: Counter[str] = Counter()
+    values = sum(network.by_name[name].size for name, _ in probes) * len(calibration)
+    for part in pieces(calibration, values):
+        trace = golden.run(network, part, probes)
+        for probe, seen in trace.probes.items():
+            lows[probe] = min(int(seen.min()), lows.get(probe, int(seen.min())))
+            highs[probe] = max(int(seen.max()), highs.get(probe, int(seen.max())))
+        clipped.update(trace.saturations)
+    return lows, highs, clipped
 
 
 def _with_widths(network: Network, widths: Mapping[str, Mapping[str, int]]) -> Network:

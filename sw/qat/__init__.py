@@ -18,13 +18,14 @@ from ..formats import IntArray
 from ..golden import Probe
 from ..graph import (
     FloatAffine,
+    FloatConv2d,
     FloatDense,
     FloatGraph,
     FloatNeuron,
     GraphError,
 )
 from ..network import (
-    Affine,
+    Conv2d,
     Dense,
     Input,
     Network,
@@ -36,7 +37,7 @@ from ..nn.surrogate import ATan, FastSigmoid, Surrogate
 from ..over_time import Seen, run_over_time
 from ..quantiser import Quantised
 from ..scales import Scales
-from .nodes import Integers, reach_of, weight_field
+from .nodes import Integers, Weighted, reach_of, weight_field
 from .ops import round_through
 
 
@@ -59,10 +60,11 @@ class QATNetwork(nn.Module):
     ) -> None:
         super().__init__()
         network = quantised.network
-        few_bits = any(node.weight_format.width <= 4 for node in network.nodes_of(Dense))
+        synapses = (*network.nodes_of(Dense), *network.nodes_of(Conv2d))
+        few_bits = any(node.weight_format.width <= 4 for node in synapses)
         self.surrogates: dict[str, Surrogate] = {}
         for node in graph.nodes:
-            if isinstance(node, FloatDense):
+            if isinstance(node, FloatDense | FloatConv2d):
                 self._own(node.name, "weight", node.weight, node.learn)
                 if node.bias is not None:
                     self._own(node.name, "bias", node.bias, node.learn)
@@ -86,7 +88,7 @@ class QATNetwork(nn.Module):
         module.surrogates = {node.name: FastSigmoid() for node in network.nodes_of(Neuron)}
         ones = Scales({n.name: "1" for n in network.nodes}, {"1": 1.0}, {})
         for node in network.nodes:
-            if isinstance(node, Dense | Affine):
+            if isinstance(node, Weighted):
                 what, form = weight_field(node)
                 module._own(node.name, what, getattr(node, what) * form.step, learn=True)
                 if node.bias is not None:
@@ -127,7 +129,7 @@ class QATNetwork(nn.Module):
         assert self._graph is not None  # a module made from a network has no graph
         nodes = []
         for node in self._graph.nodes:
-            if isinstance(node, FloatDense):
+            if isinstance(node, FloatDense | FloatConv2d):
                 bias = self._real(node.name, "bias")
                 node = replace(
                     node,
@@ -152,7 +154,7 @@ class QATNetwork(nn.Module):
             nodes.append(node)
         return replace(self._graph, nodes=tuple(nodes))
 
-    def integers(self, node: Dense | Affine | Neuron) -> dict[str, Tensor]:
+    def integers(self, node: Weighted | Neuron) -> dict[str, Tensor]:
         """The integers (in float64) that the forward pass uses for ``node``, by field."""
         network, scales = self.quantised.network, self.quantised.scales
         scale = scales.of(node.name)
@@ -180,11 +182,10 @@ class QATNetwork(nn.Module):
             }
         return {what: value for what, value in values.items() if value is not None}
 
-    def _operand_scale(self, node: Dense | Affine) -> float:
-        """The scale of what a synapse or gain multiplies: 1 but for a gain of currents."""
+    def _operand_scale(self, node: Weighted) -> float:
+        """The scale of what a synapse or gain multiplies: 1 but for currents."""
         (edge,) = self.quantised.network.incoming(node.name, "input")
-        source = self.quantised.network.by_name[edge.source]
-        if isinstance(node, Dense) or isinstance(source, Input | Neuron):
+        if isinstance(self.quantised.network.by_name[edge.source], Input | Neuron):
             return 1.0
         return self.quantised.scales.of(edge.source)
 
@@ -193,7 +194,7 @@ class QATNetwork(nn.Module):
         nodes: list[Node] = []
         with torch.no_grad():
             for node in self.quantised.network.nodes:
-                if isinstance(node, Dense | Affine | Neuron):
+                if isinstance(node, Weighted | Neuron):
                     values = {k: _integer(v) for k, v in self.integers(node).items()}
                     node = replace(node, **values)  # pyright: ignore[reportArgumentType]
                 nodes.append(node)
@@ -242,7 +243,7 @@ class QATNetwork(nn.Module):
         numbers = {
             node.name: {what: v.to(self.dtype) for what, v in self.integers(node).items()}
             for node in network.nodes
-            if isinstance(node, Dense | Affine | Neuron)
+            if isinstance(node, Weighted | Neuron)
         }
         evaluator = Integers(network, numbers, self.surrogates)
         seen = run_over_time(network, samples.to(self.dtype), evaluator)

@@ -3,24 +3,43 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import TypeAlias
 
 import numpy as np
 from torch import Tensor, nn
 
 from ..formats import Format
 from ..graph import affine_over_steps, neuron_step
-from ..network import LIF, Affine, Dense, Edge, Input, Join, Network, Neuron, Node, Readout
+from ..image_ops import convolve, pool
+from ..network import (
+    LIF,
+    Affine,
+    Conv2d,
+    Dense,
+    Edge,
+    Input,
+    Join,
+    Network,
+    Neuron,
+    Node,
+    Pool,
+    Readout,
+)
 from ..nn.surrogate import Surrogate
 from ..over_time import Seen, stacked
 from .lif import run_integer_lif
 from .ops import ThroughOps, join_through, score_over_time
 
 
-def weight_field(node: Dense | Affine) -> tuple[str, Format]:
+Weighted: TypeAlias = Dense | Conv2d | Affine
+"""The nodes that multiply."""
+
+
+def weight_field(node: Weighted) -> tuple[str, Format]:
     """The field of a node that multiplies, and its format."""
-    if isinstance(node, Dense):
-        return "weight", node.weight_format
-    return "gain", node.gain_format
+    if isinstance(node, Affine):
+        return "gain", node.gain_format
+    return "weight", node.weight_format
 
 
 class Integers:
@@ -85,7 +104,11 @@ class Integers:
             value = join_through(node, branch, self.frac(into), shortcut, self.frac(across))
             return {"output": value}
         ((_, source),) = operands["input"]
+        if isinstance(node, Pool):
+            return {"output": pool(source, node)}
         numbers = self.numbers[node.name]
+        if isinstance(node, Conv2d):
+            return {"output": convolve(source, numbers["weight"], numbers.get("bias"), node)}
         if isinstance(node, Dense):
             value = nn.functional.linear(source, numbers["weight"], numbers.get("bias"))
             return {"output": value}
@@ -116,9 +139,9 @@ def reach_of(network: Network) -> tuple[dict[str, int], dict[str, int]]:
         ]
         if isinstance(node, Input):
             magnitude[name] = max(-node.format.min, node.format.max)
-        elif isinstance(node, Dense | Affine):
+        elif isinstance(node, Weighted):
             _, form = weight_field(node)
-            terms = node.inputs if isinstance(node, Dense) else 1
+            terms = 1 if isinstance(node, Affine) else node.weight[0].size
             bound = max(-form.min, form.max) * terms * sources[0][0]
             bias = 0 if node.bias is None else int(np.abs(node.bias).max())
             # Training may move a bias, but has no use for one that drowns its synapses.
@@ -136,6 +159,8 @@ def reach_of(network: Network) -> tuple[dict[str, int], dict[str, int]]:
             if node.format is not None:
                 reach[name] = magnitude[name]
                 magnitude[name] = max(-node.format.min, node.format.max)
+        elif isinstance(node, Pool):
+            magnitude[name] = sources[0][0] * (int(np.prod(node.window)) if node.op == "sum" else 1)
         elif isinstance(node, Readout):
             steps = network.max_steps if node.kind in ("count", "sum_current") else 1
             magnitude[name] = sources[0][0] * steps
