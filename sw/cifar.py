@@ -58,6 +58,8 @@ def _python_batch(path: Path) -> Labelled:
         type(label) is int and 0 <= label < 256 for label in labels
     ):
         raise DataError(f"{path} has no list of 'labels', as CIFAR-10 has")
+    if len(labels) != len(data):
+        raise DataError(f"{path} has {len(data)} images, but {len(labels)} labels of CIFAR-10")
     return data.reshape(-1, *_SHAPE), np.array(labels, np.uint8)
 
 
