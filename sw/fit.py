@@ -35,8 +35,8 @@ class TrainError(ValueError):
 class Fit:
     """How a training run went: validation ``accuracy`` of the best epoch, and every epoch.
 
-    Each entry of ``history`` has ``loss`` (training), ``accuracy``, ``validation_loss`` and
-    ``seconds``.
+    Each entry of ``history`` has ``loss`` (training), ``accuracy``, ``validation_loss``,
+    ``seconds`` and what the job measures beside.
     """
 
     accuracy: float
@@ -64,6 +64,7 @@ class Job:
         settings: identifies the run: a state of other settings is refused.
         adapt: called before each epoch until :data:`FREEZE`.
         augment: makes other training inputs ``[B, n]`` out of given ones.
+        measures: called after each epoch's validation: further figures for its report.
     """
 
     label: str
@@ -84,6 +85,7 @@ class Job:
     settings: Mapping[str, Any]
     adapt: Callable[[], None] | None = None
     augment: Callable[[Tensor, torch.Generator], Tensor] | None = None
+    measures: Callable[[], Mapping[str, float]] | None = None
 
 
 def fit(job: Job) -> Fit:
@@ -118,12 +120,16 @@ def _fit(job: Job) -> Fit:
             loss = _train_epoch(job, optimiser, epoch)
             accuracy, validation_loss = _validate(job)
             entry = {"loss": loss, "accuracy": accuracy, "validation_loss": validation_loss}
-            history.append({**entry, "seconds": time.monotonic() - start})
+            beside = {} if job.measures is None else job.measures()
+            history.append({**entry, **beside, "seconds": time.monotonic() - start})
             if best < 0 or _rank(history[-1]) >= _rank(history[best]):
                 best = epoch
                 job.save_best()
             _save_state(job, optimiser, history, planned)
-            progress.update(epoch + 1, f"loss {loss:.3f}, validation {accuracy:.1%}")
+            note = f"loss {loss:.3f}, validation {accuracy:.2%}"
+            for name, value in beside.items():
+                note += f", {name.replace('_', ' ')} {value:.3g}"
+            progress.update(epoch + 1, note)
     return Fit(history[best]["accuracy"], best, tuple(history))
 
 

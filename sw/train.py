@@ -6,113 +6,65 @@ are only ever seen by :func:`reslif.sw.evaluate.evaluate`.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, field, replace
+from collections.abc import Callable
+from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from .augment import distort
-from .data import Dataset, Samples, shown
+from .augment import crop_flip, distort
+from .data import Dataset, RawArray, Samples, shown
 from .fit import Fit, Job, TrainError, fit, load_module, save_module
-from .network import Network, Neuron, ReadoutKind
+from .images import Shape3
+from .models import TrainConfig, build_model, image_of, seen
+from .network import Network, Neuron
 from .network_file import NETWORK_FILE, load_network, save_network
-from .nn import (
-    LI,
-    LIF,
-    BatchNormOverTime,
-    LastMembrane,
-    LayeredSNN,
-    MaxMembrane,
-    ResidualSNN,
-    SpikeCount,
-    SpikingNeuron,
-)
+from .nn import LI, LIF, BatchNormOverTime, SpikingNeuron
+from .nn.batchnorm import BatchNormOverTime2d
 from .qat import QATNetwork
 from .quantiser import QuantiseConfig, plan
 from .tracing import from_torch
+
+__all__ = [
+    "FLOAT_FILE",
+    "NETWORK_FILE",
+    "TrainConfig",
+    "accuracy_float",
+    "build_model",
+    "device_of",
+    "reestimate",
+    "train_float",
+    "train_quantised",
+]
 
 FLOAT_FILE = "float.safetensors"
 
 _QUANTISED_ONLY = ("bits", "guard_bits", "qat_epochs", "qat_lr")
 
 
-@dataclass(frozen=True)
-class TrainConfig:
-    """A classifier and how it is trained.
+class _SpikeRates:
+    """The mean spike rate of all layers, of the batch at hand and of an epoch's validation."""
 
-    Attributes:
-        model: ``"residual"``, or ``"layers"`` of one kind of neuron without shortcuts.
-        block_type: of a residual classifier ``"ms"``, ``"sew"`` or ``"plain"``; ``op`` is the join
-            of SEW blocks.
-        blocks, width: residual blocks of two weight layers each (of ``"layers"``: layers of
-            neurons), neurons of every layer.
-        steps: T, timesteps per sample.
-        beta, threshold, reset, reset_delay: of every neuron of a residual classifier.
-        neuron, neuron_options, norm: of ``"layers"``, see :class:`reslif.sw.nn.LayeredSNN`.
-        readout: how the last layer's currents become scores; all but ``"sum_current"`` have one
-            more layer of neurons, which does not reset where its membrane is read.
-        epochs, qat_epochs: of floating-point and of quantised training.
-        lr, qat_lr: peak learning rates (one warm-up epoch, then cosine to 0).
-        weight_decay: of AdamW, on weight matrices only.
-        augment: strength of the random distortions of training images, 0 for none.
-        activity: weight of the mean spike rate in the loss; spikes cost time in hardware.
-        batch: samples per step.
-        seed: of initial weights and order of samples.
-        bits: weight bits of every layer; ``guard_bits`` as for :class:`QuantiseConfig`.
-        device: ``"auto"`` is a GPU if there is one.
-    """
+    def __init__(self) -> None:
+        self.layers: list[Tensor] = []
+        self._validated: list[float] = []
 
-    model: Literal["residual", "layers"] = "residual"
-    block_type: Literal["ms", "sew", "plain"] = "ms"
-    op: Literal["or", "add", "and", "iand"] = "or"
-    blocks: int = 4
-    width: int = 64
-    steps: int = 8
-    beta: float = 15 / 16
-    threshold: float = 1.0
-    reset: Literal["subtract", "zero", "none"] = "subtract"
-    reset_delay: bool = True
-    neuron: str = "Leaky"
-    neuron_options: Mapping[str, Any] = field(default_factory=dict)
-    norm: str = "batch"
-    readout: ReadoutKind = "sum_current"
-    epochs: int = 60
-    qat_epochs: int = 20
-    lr: float = 5e-3
-    qat_lr: float = 1e-3
-    weight_decay: float = 0.1
-    activity: float = 1.0
-    augment: float = 0.5
-    batch: int = 64
-    seed: int = 0
-    bits: int = 4
-    guard_bits: int = 1
-    device: Literal["auto", "cpu", "cuda"] = "auto"
+    def mean(self, training: bool) -> Tensor:
+        """Of the layers seen since the last call."""
+        rate = torch.stack(self.layers).mean()
+        self.layers.clear()
+        if not training:
+            self._validated.append(float(rate))
+        return rate
 
-    def __post_init__(self) -> None:
-        least = {"blocks": 1, "width": 1, "steps": 1, "epochs": 1, "qat_epochs": 1, "batch": 2}
-        for name, low in least.items():
-            if getattr(self, name) < low:
-                raise TrainError(f"{name} is {getattr(self, name)}, must be at least {low}")
-        for name in ("lr", "qat_lr", "threshold"):
-            if not getattr(self, name) > 0:
-                raise TrainError(f"{name} is {getattr(self, name)}, must be above 0")
-        if self.model not in ("residual", "layers"):
-            raise TrainError(f"model is {self.model!r}, must be residual or layers")
-        if self.model == "layers" and self.readout != "sum_current":
-            raise TrainError(f"readout is {self.readout!r}, of layers it must be sum_current")
-        if self.block_type not in ("ms", "sew", "plain"):
-            raise TrainError(f"block_type is {self.block_type!r}, must be ms, sew or plain")
-        if self.readout not in get_args(ReadoutKind):
-            kinds = ", ".join(get_args(ReadoutKind))
-            raise TrainError(f"readout is {self.readout!r}, must be one of {kinds}")
-        if self.device not in ("auto", "cpu", "cuda"):
-            raise TrainError(f"device is {self.device!r}, must be auto, cpu or cuda")
+    def measures(self) -> dict[str, float]:
+        rate = float(np.mean(self._validated))
+        self._validated.clear()
+        return {"spike_rate": rate}
 
 
 def device_of(config: TrainConfig) -> torch.device:
@@ -123,30 +75,6 @@ def device_of(config: TrainConfig) -> torch.device:
     return torch.device("cuda" if available and config.device != "cpu" else "cpu")
 
 
-def build_model(config: TrainConfig, data: Dataset) -> nn.Module:
-    """The untrained module of ``config`` for ``data``, initialised from ``config.seed``."""
-    torch.manual_seed(config.seed)
-    if config.model == "layers":
-        return LayeredSNN(
-            data.inputs, data.classes, config.neuron, config.width, config.blocks,
-            steps=config.steps, image=data.image and data.image[1:], norm=config.norm,
-            options=config.neuron_options,
-        )  # fmt: skip
-    model = ResidualSNN(
-        data.inputs, data.classes, config.width, config.blocks, config.block_type, op=config.op,
-        beta=config.beta, threshold=config.threshold,
-        neuron={"reset_mechanism": config.reset, "reset_delay": config.reset_delay},
-    )  # fmt: skip
-    if config.readout == "count":
-        spiking = LIF(config.beta, config.threshold, reset_mechanism=config.reset)
-        model.register_module("readout", nn.Sequential(spiking, SpikeCount()))
-    elif config.readout != "sum_current":
-        kind = LastMembrane if config.readout == "last_membrane" else MaxMembrane
-        still = LIF(config.beta, config.threshold, reset_mechanism="none")
-        model.register_module("readout", kind(still))
-    return model
-
-
 def train_float(config: TrainConfig, data: Dataset, folder: Path) -> tuple[nn.Module, Fit]:
     """Train in floating point; the best epoch's module, batch-norm statistics re-estimated.
 
@@ -155,10 +83,11 @@ def train_float(config: TrainConfig, data: Dataset, folder: Path) -> tuple[nn.Mo
     """
     device = device_of(config)
     model = build_model(config, data).to(device)
-    spikes: list[Tensor] = []
+    image = image_of(config, data)
+    rates = _SpikeRates()
 
     def record(_module: nn.Module, _inputs: object, output: Tensor | tuple[Tensor, Tensor]) -> None:
-        spikes.append((output[0] if isinstance(output, tuple) else output).mean())
+        rates.layers.append((output[0] if isinstance(output, tuple) else output).mean())
 
     neurons = [
         module
@@ -168,18 +97,19 @@ def train_float(config: TrainConfig, data: Dataset, folder: Path) -> tuple[nn.Mo
     hooks = [neuron.register_forward_hook(record) for neuron in neurons]
 
     def loss(inputs: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
-        spikes.clear()
-        scores = model(inputs * data.format.step)
-        rate = torch.stack(spikes).mean()
+        short = config.precision == "bfloat16" and model.training
+        with torch.autocast(device.type, torch.bfloat16, enabled=short):
+            scores = model(seen(inputs, data.format.step, image))
+        rate = rates.mean(model.training)
         return _loss(scores, labels, config) + config.activity * rate, scores
 
     best = folder / FLOAT_FILE
     job = _job(config, data, best, "float", model, loss, lambda: save_module(model, best))
-    result = fit(job)
+    result = fit(replace(job, measures=rates.measures))
     for hook in hooks:
         hook.remove()
     load_module(model, best)
-    reestimate(model, data.train, config, data.format.step)
+    reestimate(model, data.train, config, data.format.step, image)
     save_module(model, best)
     return model, result
 
@@ -189,21 +119,24 @@ def train_quantised(
 ) -> tuple[Network, Fit]:
     """Train on with integer weights; the best epoch's network, as ``network.safetensors``.
 
-    ``model`` is a trained module on ``[T, B, inputs]``. Scales follow the weights until the last
+    ``model`` is a trained module on what ``config`` says. Scales follow the weights until the last
     fifth of the epochs, in which they are frozen.
     """
     device = device_of(config)
     calibration = data.train[:256].over_time(config.steps)
-    real = torch.as_tensor(calibration[:, :8] * data.format.step)
+    sample = torch.tensor(calibration[:, :8], dtype=torch.float64)
+    real = seen(sample, data.format.step, image_of(config, data))
     graph = from_torch(model, real, data.format)
     settings = QuantiseConfig(bits=config.bits, guard_bits=config.guard_bits)
     module = QATNetwork(plan(graph, calibration, settings), graph).to(device)
     names = [node.name for node in module.quantised.network.nodes_of(Neuron)]
+    rates = _SpikeRates()
 
     def loss(inputs: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
-        seen = module.run(inputs)
-        scores = module.scores(seen)
-        rate = torch.stack([seen[name, "spike"].mean() for name in names]).mean()
+        signals = module.run(inputs)
+        scores = module.scores(signals)
+        rates.layers.extend(signals[name, "spike"].mean() for name in names)
+        rate = rates.mean(module.training)
         return _loss(scores, labels, config) + config.activity * rate, scores
 
     def adapt_scales() -> None:
@@ -224,52 +157,79 @@ def train_quantised(
             weight_decay=0.0,
             settings=_settings(config, data, without=("device",)),
             adapt=adapt_scales,
+            measures=rates.measures,
         )
     )
     return load_network(best), result
 
 
 def accuracy_float(
-    model: nn.Module, samples: Samples, steps: int, step: float, batch: int = 256
+    model: nn.Module,
+    samples: Samples,
+    steps: int,
+    step: float,
+    batch: int = 256,
+    image: Shape3 | None = None,
 ) -> float:
-    """Accuracy of a module on ``[T, B, inputs]`` in evaluation mode; ``step`` is one raw unit."""
+    """Accuracy of a module in evaluation mode; ``step`` is one raw unit.
+
+    The module takes ``[T, B, inputs]``, or images ``[T, B, C, H, W]`` of the shape ``image``.
+    """
     model.eval()
-    device = next(model.parameters()).device
     right = 0
     with torch.no_grad():
         for start in range(0, len(samples), batch):
             part = samples[start : start + batch]
-            inputs = part.over_time(steps) * step
-            scores = model(torch.as_tensor(inputs, dtype=torch.float32, device=device))
+            scores = model(_shown_to(model, part.inputs, part.frames, steps, step, image))
             found = scores.argmax(1).cpu().numpy()
             right += int((found == part.labels).sum())
     return right / len(samples)
 
 
-def reestimate(model: nn.Module, samples: Samples, config: TrainConfig, step: float) -> None:
+def reestimate(
+    model: nn.Module,
+    samples: Samples,
+    config: TrainConfig,
+    step: float,
+    image: Shape3 | None = None,
+) -> None:
     """Replace batch norm's running statistics by those of one pass over ``samples``."""
-    norms = [module for module in model.modules() if isinstance(module, BatchNormOverTime)]
+    norms = [
+        module
+        for module in model.modules()
+        if isinstance(module, BatchNormOverTime | BatchNormOverTime2d)
+    ]
     momenta = [norm.momentum for norm in norms]
     for norm in norms:
         norm.reset_running_stats()
         norm.momentum = None  # a plain average over the pass
     model.train()
-    device = next(model.parameters()).device
     order = np.random.default_rng(config.seed).permutation(len(samples))
     # Few large parts of about one size: each has good statistics and the same weight.
     with torch.no_grad():
         for part in np.array_split(order, max(1, len(order) // 256)):
-            inputs = shown(samples.inputs[part] * step, config.steps, samples.frames)
-            model(torch.tensor(inputs, dtype=torch.float32, device=device))
+            raw = samples.inputs[part]
+            model(_shown_to(model, raw, samples.frames, config.steps, step, image))
     for norm, momentum in zip(norms, momenta, strict=True):
         norm.momentum = momentum
     model.eval()
 
 
+def _shown_to(
+    model: nn.Module, raw: RawArray, frames: int, steps: int, step: float, image: Shape3 | None
+) -> Tensor:
+    device = next(model.parameters()).device
+    # Exact: few bits, and ``step`` is a power of two.
+    inputs = torch.as_tensor(raw, dtype=torch.float32, device=device)
+    return seen(shown(inputs, steps, frames), step, image)
+
+
 def _loss(scores: Tensor, labels: Tensor, config: TrainConfig) -> Tensor:
     # Currents add up over time; the mean keeps the loss's scale whatever T.
     scale = 1 / config.steps if config.readout == "sum_current" else 1.0
-    return nn.functional.cross_entropy(scores.float() * scale, labels)
+    return nn.functional.cross_entropy(
+        scores.float() * scale, labels, label_smoothing=config.label_smoothing
+    )
 
 
 def _job(
@@ -282,9 +242,6 @@ def _job(
     save_best: Callable[[], None],
 ) -> Job:
     """The job of floating-point training; the quantised one changes a few fields."""
-    augment = None
-    if data.image is not None and config.augment > 0:
-        augment = partial(distort, image=data.image, strength=config.augment)
     return Job(
         label=label,
         model=model,
@@ -301,7 +258,7 @@ def _job(
         save_best=save_best,
         best_file=best,
         state_file=best.with_name(f"{label}.state.safetensors"),
-        augment=augment,
+        augment=_augmentation(config, data),
         settings=_settings(config, data, without=(*_QUANTISED_ONLY, "device")),
     )
 
@@ -310,3 +267,21 @@ def _settings(config: TrainConfig, data: Dataset, without: tuple[str, ...]) -> d
     """What a run depends on, for its state file."""
     fields = {name: value for name, value in asdict(config).items() if name not in without}
     return {**fields, "data": data.digest, "split": data.split}
+
+
+def _augmentation(
+    config: TrainConfig, data: Dataset
+) -> Callable[[Tensor, torch.Generator], Tensor] | None:
+    """What the settings do to training images ``[B, n]``; None if nothing."""
+    image, changes = data.image, []
+    if image is not None and (config.shift or config.flip):
+        changes.append(partial(crop_flip, image=image, pad=config.shift, flip=config.flip))
+    if image is not None and config.augment > 0:
+        changes.append(partial(distort, image=image, strength=config.augment))
+
+    def change(inputs: Tensor, random: torch.Generator) -> Tensor:
+        for step in changes:
+            inputs = step(inputs, random)
+        return inputs
+
+    return change if changes else None

@@ -6,8 +6,11 @@ Everything runs on [T, B, ...] (time, batch, neurons) unless it says otherwise.
 from . import functional, spikegen, surrogate, utils
 from .adaptive import Adaptive
 from .alpha import Alpha
-from .batchnorm import BatchNormOverTime, BatchNormTT1d, BatchNormTT2d
+from .batchnorm import BatchNormOverTime, BatchNormOverTime2d, BatchNormTT1d, BatchNormTT2d
 from .blocks import DeepSNNStack, MembraneShortcutBlock, PlainBlock, SEWBlock
+from .conv import AvgPoolOverTime, ConvOverTime, GlobalAvgPool, MaxPoolOverTime
+from .conv_blocks import MSBasicBlock, PlainBasicBlock, SEWBasicBlock
+from .conv_networks import MSResNet, PlainResNet, SEWResNet
 from .encoders import DirectEncoder, RateEncoder
 from .errors import LayerError
 from .integrators import IF, LI
@@ -44,12 +47,16 @@ __all__ = [
     "SLSTM",
     "Adaptive",
     "Alpha",
+    "AvgPoolOverTime",
     "BatchNormOverTime",
+    "BatchNormOverTime2d",
     "BatchNormTT1d",
     "BatchNormTT2d",
+    "ConvOverTime",
     "DeepSNNStack",
     "DirectEncoder",
     "FeedForwardSNN",
+    "GlobalAvgPool",
     "LIFState",
     "Lapicque",
     "LastMembrane",
@@ -57,17 +64,24 @@ __all__ = [
     "LayeredSNN",
     "Leaky",
     "LeakyParallel",
+    "MSBasicBlock",
+    "MSResNet",
     "MaxMembrane",
+    "MaxPoolOverTime",
     "MembraneShortcutBlock",
     "ParametricLIF",
+    "PlainBasicBlock",
     "PlainBlock",
+    "PlainResNet",
     "RLeaky",
     "RSynaptic",
     "RateEncoder",
     "Recurrence",
     "ResidualSNN",
     "SConv2dLSTM",
+    "SEWBasicBlock",
     "SEWBlock",
+    "SEWResNet",
     "SpikeAnd",
     "SpikeCount",
     "SpikeIAnd",

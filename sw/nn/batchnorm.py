@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from .conv import over_time
 from .errors import LayerError
 
 
@@ -31,10 +32,40 @@ class BatchNormOverTime(nn.BatchNorm1d):
 
     def scale_and_shift(self) -> tuple[Tensor, Tensor]:
         """(scale, shift), both [N], with ``forward(x) = scale·x + shift`` in evaluation mode."""
-        if self.running_mean is None or self.running_var is None:
-            raise LayerError("BatchNormOverTime: no running statistics, so it cannot be folded")
-        scale = self.weight / torch.sqrt(self.running_var + self.eps)
-        return scale, self.bias - self.running_mean * scale
+        return _scale_and_shift(self)
+
+
+class BatchNormOverTime2d(nn.BatchNorm2d):
+    """Batch norm of images [T, B, C, H, W] by channel, statistics over T·B·H·W.
+
+    Threshold-dependent (tdBN) where its gain starts at a multiple of the neurons' threshold:
+    ``gain = alpha·θ`` puts currents of standard deviation α·θ before them (Zheng et al., AAAI
+    2021). One gain for all timesteps, so in evaluation it folds (``scale_and_shift``).
+
+    Args:
+        num_features: C.
+        gain: initial γ of every channel; 0 switches a residual branch off at the start.
+    """
+
+    def __init__(self, num_features: int, gain: float = 1.0) -> None:
+        super().__init__(num_features)
+        with torch.no_grad():
+            self.weight.fill_(gain)
+
+    def forward(self, input: Tensor) -> Tensor:
+        return over_time(super().forward, input, "BatchNormOverTime2d")
+
+    def scale_and_shift(self) -> tuple[Tensor, Tensor]:
+        """(scale, shift), both [C], with ``forward(x) = scale·x + shift`` in evaluation mode."""
+        return _scale_and_shift(self)
+
+
+def _scale_and_shift(norm: BatchNormOverTime | BatchNormOverTime2d) -> tuple[Tensor, Tensor]:
+    if norm.running_mean is None or norm.running_var is None:
+        name = type(norm).__name__
+        raise LayerError(f"{name}: no running statistics, so it cannot be folded")
+    scale = norm.weight / torch.sqrt(norm.running_var + norm.eps)
+    return scale, norm.bias - norm.running_mean * scale
 
 
 class _BatchNormThroughTime(nn.ModuleList):

@@ -151,7 +151,7 @@ class SEWBlock(SteppedModule):
             gain = branch_gain if i == layers - 1 else 1.0
             branch += [*_weights(n_features, norm, gain), _lif(threshold, tau_mem, neuron)]
         self.branch = nn.Sequential(*branch)
-        self.join: nn.Module | None = _sew_join(op)
+        self.join: nn.Module | None = sew_join(op, "SEWBlock")
 
     def forward(self, x: Signal) -> Signal:
         """Spikes to spikes; see the module for a NumPy vector."""
@@ -278,10 +278,11 @@ def _weights(n_features: int, norm: bool, gain: float) -> tuple[nn.Linear, nn.Mo
     return linear, BatchNormOverTime(n_features, gain) if norm else nn.Identity()
 
 
-def _sew_join(op: str) -> nn.Module | None:
+def sew_join(op: str, owner: str) -> nn.Module | None:
+    """The join of that name (None is ``+``); ``owner`` is who is to blame for a wrong one."""
     if op == "add":
         return None
     joins: dict[str, type[nn.Module]] = {"or": SpikeOr, "and": SpikeAnd, "iand": SpikeIAnd}
     if op not in joins:
-        raise LayerError(f"SEWBlock: op is {op!r}; it must be one of {', '.join(SEW_OPS)}")
+        raise LayerError(f"{owner}: op is {op!r}; it must be one of {', '.join(SEW_OPS)}")
     return joins[op]()

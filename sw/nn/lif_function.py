@@ -118,6 +118,15 @@ class _LIFOverTime(torch.autograd.Function):
         return g_current, g_beta, g_threshold, None, g_initial
 
 
+def _empty_steps(current: Tensor) -> Tensor:
+    """An uninitialised [T, B, ...], step by step, each laid out in memory as ``current``'s.
+
+    So images stay channels-last where they are, and one step that is shown T times gets T places.
+    """
+    step = torch.empty_like(current[0])
+    return step.new_empty_strided(current.shape, (step.numel(), *step.stride()))
+
+
 def _forward_trace(
     current: Tensor, beta: Tensor, threshold: Tensor, rule: NeuronRule, initial: Tensor | None
 ) -> tuple[Tensor, Tensor, Tensor]:
@@ -127,7 +136,7 @@ def _forward_trace(
     five times as much), and ``x − x·f`` clears what fired. Every number is that of single steps
     to the bit: a fused multiply-add appears only where its product is exact.
     """
-    v = torch.empty_like(current, memory_format=torch.contiguous_format)
+    v = _empty_steps(current)
     fired = torch.empty_like(v)
     late = rule.reset_delay or rule.reset_mechanism == "none"
     stored = v if late else torch.empty_like(v)
