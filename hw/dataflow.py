@@ -6,7 +6,6 @@ Every edge of the network becomes a stream, or building fails: no edge is ever d
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -16,38 +15,23 @@ from amaranth.lib.wiring import In, Out
 
 from ..sw.formats import SPIKE, Format
 from ..sw.network import Affine as AffineNode
-from ..sw.network import Dense, Edge, Input, Neuron, Readout, Values
+from ..sw.network import Conv2d, Dense, Edge, Input, Neuron, Readout, Values
 from ..sw.network import Join as JoinNode
+from ..sw.network import Pool as PoolNode
 from .affine import Affine
-from .edges import Edges
+from .conv import Conv
+from .conv_layout import conv_rows
 from .folding import Plan
 from .inhibition import Inhibition
 from .joins import Join, JoinKind, JoinLayout
 from .models import clips, neuron_array, neuron_config
+from .pool import Pool
+from .probes import Probe, Probes
 from .readout import Readout as ReadoutUnit
 from .readout import ReadoutKind, result_stream
 from .streams import shape_of, spike_stream
 from .synapse import Synapse
 from .weights import WeightMemory
-
-
-@dataclass(frozen=True)
-class Probe:
-    """Where a node's quantity can be seen: ``probe_*`` signals of one Verilog module.
-
-    ``ahead``: words of a timestep that may come after a sample and belong to the next. A node that
-    is fed by delayed edges alone works on a sample's first step before there is a sample.
-    """
-
-    node: str
-    quantity: str
-    module: tuple[str, ...]
-    valid: str
-    data: str
-    lanes: int
-    words: int
-    ahead: int
-    format: Format
 
 
 class Dataflow(wiring.Component):
@@ -69,7 +53,8 @@ class Dataflow(wiring.Component):
         """The component of each node, by elaboration."""
         node, readout = self.network.input, self.network.readout
         clipped = {n.name: clips(n) for n in self.network.nodes_of(Neuron)}
-        clipped |= {n.name: 1 for n in self.network.nodes_of(JoinNode)}
+        joins = (n.name for n in self.network.nodes_of(JoinNode) if n.name not in plan.merged)
+        clipped |= dict.fromkeys(joins, 1)
         # At least 1: a port of no bits breaks tools.
         most = max(1, sum(plan.neuron_lanes[name] * each for name, each in clipped.items()))
         super().__init__(
@@ -94,16 +79,18 @@ class _Term(NamedTuple):
     timed: bool
 
 
-class _Build(Edges):
+class _Build(Probes):
     """One elaboration: a component for each node, and streams for the edges that leave it."""
 
     def __init__(self, engine: Dataflow) -> None:
-        super().__init__(engine.plan)
+        super().__init__(engine.plan, engine.probes)
         self.engine = engine
         self.saturated: list[Value] = []
         build: dict[type, Callable[[Any], None]] = {
             Input: self.input,
             Dense: self.dense,
+            Conv2d: self.conv,
+            PoolNode: self.pool,
             AffineNode: self.affine,
             JoinNode: self.join,
             Neuron: self.neuron,
@@ -141,6 +128,36 @@ class _Build(Edges):
         self.probe(node, "current", synapse.currents, self.network.values[node.name].format)
         self.leave(node.name, self.network.leaving(node.name), synapse.currents)
 
+    def conv(self, node: Conv2d) -> None:
+        layout = self.plan.layout(node)
+        conv = Conv(layout)
+        lanes = layout.row_taps * layout.lanes
+        memory = WeightMemory(conv_rows(node.weight, layout).T.tolist(), lanes, layout.weight)
+        self.module.submodules[node.name] = self.engine.units[node.name] = conv
+        self.module.submodules[f"{node.name}-weights"] = memory
+        wiring.connect(self.module, conv.rows, memory.port)
+        wiring.connect(self.module, self.operand(node.name, "input"), conv.spikes)
+        if layout.initial is None:
+            self.probe(node, "current", conv.currents, self.network.values[node.name].format)
+            self.leave(node.name, self.network.leaving(node.name), conv.currents)
+
+    def pool(self, node: PoolNode) -> None:
+        (source,) = self.network.operands(node)["input"]
+        result = self.network.values[node.name].format
+        pool = Pool(
+            node.op,
+            node.shape,
+            node.window,
+            node.out_shape[1:],
+            lanes=self.plan.neuron_lanes[node.name],
+            value=shape_of(source.format),
+            result=shape_of(result),
+        )
+        self.module.submodules[node.name] = self.engine.units[node.name] = pool
+        wiring.connect(self.module, self.operand(node.name, "input"), pool.input)
+        self.probe(node, "value", pool.output, result)
+        self.leave(node.name, self.network.leaving(node.name), pool.output)
+
     def affine(self, node: AffineNode) -> None:
         (source,) = self.network.operands(node)["input"]
         result = self.network.values[node.name].format
@@ -159,6 +176,12 @@ class _Build(Edges):
         self.leave(node.name, self.network.leaving(node.name), unit.output)
 
     def join(self, node: JoinNode) -> None:
+        if conv := self.plan.merged.get(node.name):
+            unit: Any = self.engine.units[conv]
+            wiring.connect(self.module, self.operand(node.name, "shortcut"), unit.initial)
+            self.probe(node, "value", unit.currents, self.network.values[node.name].format)
+            self.leave(node.name, self.network.leaving(node.name), unit.currents)
+            return
         exact = node.exact(self.network.operands(node)).format
         branch, shortcut = (
             self.term(*self.network.incoming(node.name, port)) for port in ("branch", "shortcut")
@@ -264,41 +287,6 @@ class _Build(Edges):
         self.module.d.comb += join.kind.eq(kind)
         self.saturated.append(join.saturated)
         return join
-
-    # Probes
-
-    def probe(
-        self,
-        node: Any,
-        quantity: str,
-        source: Any,
-        form: Format,
-        field: Callable[[Any], Any] = lambda value: value,
-    ) -> None:
-        """Show the simulation what leaves a node; no hardware reads these signals."""
-        values = source.payload.values
-        inputs = getattr(node, "INPUTS", 1) if quantity == "current" else 1
-        name = f"probe_{node.name}_{quantity}"
-        valid = Signal(name=f"{name}_valid")
-        word = Signal(len(values) * form.width, name=f"{name}_data")
-        self.module.d.comb += valid.eq(source.valid & source.ready)
-        for lane, value in enumerate(values):
-            part = word[lane * form.width : (lane + 1) * form.width]
-            self.module.d.comb += part.eq(field(value))
-        words = inputs * self.plan.words(node.name)
-        ahead = 0 if node.name in self.plan.timed else words
-        signals = f"{name}_valid", f"{name}_data"
-        self.engine.probes.append(
-            Probe(node.name, quantity, (), *signals, len(values), words, ahead, form)
-        )
-
-    def inner_probe(self, node: Any, quantity: str, lanes: int, form: Format) -> None:
-        """Announce a probe that the node's own component shows."""
-        signals = f"probe_{quantity}_valid", f"probe_{quantity}_data"
-        words = self.plan.words(node.name)
-        self.engine.probes.append(
-            Probe(node.name, quantity, (node.name,), *signals, lanes, words, 0, form)
-        )
 
 
 def tree_sum(m: Module, terms: list[Value]) -> Value:

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from math import prod
 from typing import Any
 
 from amaranth.hdl import Module
 from amaranth.lib import wiring
 
-from ..sw.network import Dense, Edge, Input
+from ..sw.network import Conv2d, Edge, Input
 from .buffers import StepBuffer
 from .delay import StepDelay
 from .events import EventDecoder, EventEncoder
 from .folding import Plan
+from .folds import LAYERS
+from .pool import Subsample
 from .streams import Fork, current_stream, shape_of
 
 
@@ -58,10 +61,11 @@ class Edges:
     def leave(self, name: str, edges: Sequence[Edge], source: Any) -> None:
         """Send ``source`` along ``edges``, each made into what its target reads."""
         for edge, branch in zip(edges, self.fork(f"{name}-fork", source, len(edges)), strict=True):
+            thinned = self.subsample(edge, branch)
             if edge.delay:
-                wiring.connect(self.module, branch, self.delays[edge].input)
+                wiring.connect(self.module, thinned, self.delays[edge].input)
             else:
-                self.arriving[edge] = self.deliver(edge, branch)
+                self.arriving[edge] = self.deliver(edge, thinned)
 
     def fork(self, name: str, source: Any, outputs: int) -> list[Any]:
         """``outputs`` copies of ``source``."""
@@ -71,11 +75,20 @@ class Edges:
         wiring.connect(self.module, source, fork.input)
         return [getattr(fork, f"output{i}") for i in range(outputs)]
 
+    def subsample(self, edge: Edge, source: Any) -> Any:
+        """``source`` without the pixels that a strided 1×1 convolution never reads."""
+        node = self.network.by_name[edge.target]
+        if not isinstance(node, Conv2d) or self.plan.subsampled(edge) is None:
+            return source
+        shape = shape_of(self.network.carried(edge).format)
+        unit = Subsample(node.shape, node.stride, self.plan.neuron_lanes[edge.source], shape)
+        return self.insert(f"{self.name_of(edge)}-subsample", unit, source)
+
     def deliver(self, edge: Edge, source: Any) -> Any:
         """``source`` as events for a synapse, as beats for others, buffered as planned."""
         node, target = self.network.by_name[edge.source], self.network.by_name[edge.target]
         name = self.name_of(edge)
-        if isinstance(node, Input) and not isinstance(target, Dense):
+        if isinstance(node, Input) and not isinstance(target, LAYERS):
             lanes = self.plan.neuron_lanes[edge.target]
             decoder = EventDecoder(node.size, lanes, shape_of(node.format))
             source = self.insert(f"{name}-decoder", decoder, source)
@@ -87,10 +100,11 @@ class Edges:
     def encode(self, edge: Edge, source: Any) -> Any:
         """Beats as events, if a synapse is to read them."""
         node = self.network.by_name[edge.source]
-        if not isinstance(self.network.by_name[edge.target], Dense):
+        if not isinstance(self.network.by_name[edge.target], LAYERS):
             return source
+        size = prod(self.plan.subsampled(edge) or (node.size,))
         shape = shape_of(self.network.carried(edge).format)
-        encoder = EventEncoder(node.size, self.plan.neuron_lanes[edge.source], shape)
+        encoder = EventEncoder(size, self.plan.neuron_lanes[edge.source], shape)
         return self.insert(f"{self.name_of(edge)}-encoder", encoder, source)
 
     def insert(self, name: str, component: Any, source: Any) -> Any:

@@ -12,13 +12,17 @@ from typing import Any
 
 from amaranth.back import verilog
 
+from ..sw.network import Join as JoinNode
 from ..sw.network import Network
 from ..sw.network_file import write_atomically
 from .affine import Affine
-from .dataflow import Dataflow, Probe
+from .conv import Conv
+from .dataflow import Dataflow
 from .folding import Folding, Plan
 from .joins import Join
 from .neurons import NeuronArray
+from .pool import Pool
+from .probes import Probe
 from .readout import Readout
 from .registers import DesignInfo, Registers, register_map
 from .synapse import Synapse
@@ -86,6 +90,8 @@ def _manifest(plan: Plan, engine: Dataflow, name: str, text: str) -> dict[str, A
             },
             "max_steps": network.max_steps,
         },
+        # Sums that only exist together with the shortcut which their accumulators start from.
+        "merged": sorted(plan.merged.values()),
         "layers": [_layer(plan, engine, node.name) for node in network.order],
         "buffers": [
             {
@@ -119,7 +125,17 @@ def _layer(plan: Plan, engine: Dataflow, name: str) -> dict[str, Any]:
             "cycles_per_event": unit.layout.words,
             "cycles_per_step_end": unit.cycles_per_step(1) - unit.layout.words,
         }
-    if isinstance(unit, Synapse | Affine | NeuronArray | Join | Readout):
+    if isinstance(unit, Conv):
+        entry |= {
+            "lanes": unit.layout.lanes,
+            "taps": unit.layout.taps,
+            "banks": unit.layout.banks,
+            "cycles_per_event": unit.layout.most_event_cycles,
+            "cycles_per_step_end": unit.layout.beats + unit.layout.overhead,
+        }
+    if isinstance(node, JoinNode):
+        entry["shortcut"] = "accumulator" if name in plan.merged else "adder"
+    if isinstance(unit, Synapse | Conv | Pool | Affine | NeuronArray | Join | Readout):
         entry["latency"] = unit.latency
     return entry
 

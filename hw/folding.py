@@ -1,9 +1,5 @@
 """The plan of a dataflow design: lanes of each layer, lag of each node, depth of each buffer.
 
-*Folding* trades area for time. A synapse serves ``lanes`` neurons of an event a cycle; neurons,
-joins and whatever else sees every neuron work on ``neuron_lanes`` a cycle, which divides
-``lanes``. Nodes that exchange beats form a group with one ``neuron_lanes``.
-
 *Lag* counts the timesteps a node's output is behind the input: a synapse sends a step's currents
 only after the whole step has come in. A delayed edge adds none: what it delivers is there before.
 """
@@ -11,69 +7,40 @@ only after the whole step has come in. A delayed edge adds none: what it deliver
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
-from math import gcd
+from math import prod
 
 from ..sw.network import (
     Affine,
-    Dense,
+    Conv2d,
     Edge,
     Input,
     Join,
-    Network,
     NetworkError,
     Neuron,
     Node,
+    Pool,
     Readout,
 )
-from .streams import words_of
+from .blockram import block_rams
+from .conv_layout import ConvLayout
+from .folds import LAYERS, Fold, Folding, FoldingError, Lanes
+from .pool import check_pool
+from .streams import shape_of, words_of
 
-
-class FoldingError(ValueError):
-    """A folding that cannot be built."""
-
-
-@dataclass(frozen=True)
-class Fold:
-    """Lanes of one dense layer: synapses served a cycle, and neurons updated a cycle."""
-
-    lanes: int = 16
-    neuron_lanes: int = 4
-
-    def __post_init__(self) -> None:
-        for name in ("lanes", "neuron_lanes"):
-            value = getattr(self, name)
-            if not isinstance(value, int) or isinstance(value, bool) or not 1 <= value <= 4096:
-                raise FoldingError(f"{name} is {value!r}, must be an integer from 1 to 4096")
-        if self.lanes % self.neuron_lanes:
-            raise FoldingError(
-                f"neuron_lanes is {self.neuron_lanes}, must divide lanes, which is {self.lanes}"
-            )
-
-
-@dataclass(frozen=True)
-class Folding:
-    """A default :class:`Fold` and exceptions by the name of a dense node."""
-
-    default: Fold = Fold()
-    layers: Mapping[str, Fold] = field(default_factory=dict)
+__all__ = ["Fold", "Folding", "FoldingError", "Plan"]
 
 
 @dataclass(frozen=True, eq=False)
-class Plan:
+class Plan(Lanes):
     """How ``network`` is laid out as one engine per layer."""
-
-    network: Network
-    folding: Folding = field(default_factory=Folding)
 
     def __post_init__(self) -> None:
         self._check_ends()
-        dense = {node.name for node in self.network.nodes_of(Dense)}
-        for name in self.folding.layers:
-            if name not in dense:
-                raise FoldingError(f"folding names layer '{name}', must be one of {sorted(dense)}")
-        self.folds  # noqa: B018 - computing them checks them
+        for pool in self.network.nodes_of(Pool):
+            check_pool(pool)
+        super().__post_init__()
 
     @cached_property
     def timed(self) -> frozenset[str]:
@@ -103,78 +70,6 @@ class Plan:
             )
 
     @cached_property
-    def groups(self) -> dict[str, str]:
-        """For each node but the input, a name for the group it exchanges beats with."""
-        parent = {node.name: node.name for node in self.network.nodes}
-
-        def root(name: str) -> str:
-            while parent[name] != name:
-                name = parent[name]
-            return name
-
-        for edge in self.network.edges:
-            source, target = self.network.by_name[edge.source], self.network.by_name[edge.target]
-            if not isinstance(source, Input) and not isinstance(target, Dense):
-                parent[root(edge.source)] = root(edge.target)
-        return {name: root(name) for name in parent}
-
-    @cached_property
-    def neuron_lanes(self) -> dict[str, int]:
-        """Lanes a beat of each node's output (of a readout: of its input)."""
-        wanted: dict[str, dict[str, int]] = {}
-        for node in self.network.nodes:
-            group = wanted.setdefault(self.groups[node.name], {})
-            if isinstance(node, Readout):
-                group[node.name] = 1
-            elif isinstance(node, Dense):
-                fold = self.folding.layers.get(node.name, self.folding.default)
-                group[node.name] = min(fold.neuron_lanes, node.size)
-        result: dict[str, int] = {}
-        for node in self.network.nodes:
-            group = wanted[self.groups[node.name]]
-            lanes = min(group.values(), default=self.folding.default.neuron_lanes)
-            explicit = {name: value for name, value in group.items() if name in self.folding.layers}
-            if cells := self.cells.get(self.groups[node.name]):
-                lanes = max(n for n in range(1, lanes + 1) if cells % n == 0)
-            for name, value in explicit.items():
-                if cells and cells % value:
-                    raise FoldingError(
-                        f"layer '{name}' has neuron_lanes {value}, must divide the {cells} cells "
-                        "of its LSTM"
-                    )
-                if value != lanes:
-                    raise FoldingError(
-                        f"layer '{name}' has neuron_lanes {value}, must be {lanes} "
-                        f"as its neighbours {sorted(set(group) - {name})}"
-                    )
-            result[node.name] = min(lanes, node.size)
-        return result
-
-    @cached_property
-    def cells(self) -> dict[str, int]:
-        """For groups with an LSTM, what their lanes must divide: each word of its cells has words
-        of gates of its own.
-        """
-        result: dict[str, int] = {}
-        for node in self.network.nodes_of(Neuron):
-            if node.INPUTS > 1:
-                group = self.groups[node.name]
-                result[group] = gcd(result.get(group, 0), node.size)
-        return result
-
-    @cached_property
-    def folds(self) -> dict[str, Fold]:
-        """The lanes each dense layer is built with."""
-        result = {}
-        for node in self.network.nodes_of(Dense):
-            fold = self.folding.layers.get(node.name, self.folding.default)
-            neuron_lanes = self.neuron_lanes[node.name]
-            # No more lanes than neurons, but whole beats.
-            lanes = min(fold.lanes, words_of(node.size, neuron_lanes) * neuron_lanes)
-            result[node.name] = Fold(lanes - lanes % neuron_lanes, neuron_lanes)
-        return result
-
-    @cached_property
     def lags(self) -> dict[str, int]:
         """Timesteps by which each node's output is behind the input.
 
@@ -202,13 +97,13 @@ class Plan:
 
     def _waits(self, node: Node) -> bool:
         """Whether a node sends nothing before a whole step has come in."""
-        return isinstance(node, Dense) or (isinstance(node, Neuron) and node.inhibition)
+        return isinstance(node, LAYERS) or (isinstance(node, Neuron) and node.inhibition)
 
     def _lag_of(self, edge: Edge, lags: Mapping[str, int]) -> int:
         source = self.network.by_name[edge.source]
         if isinstance(source, Input):
             # Events made into beats wait for their step's end.
-            decoded = not isinstance(self.network.by_name[edge.target], Dense)
+            decoded = not isinstance(self.network.by_name[edge.target], LAYERS)
             return lags[edge.source] + decoded
         # Inhibition holds back spikes only.
         return lags[edge.source] - (self.network.carries_membrane(edge) and self._waits(source))
@@ -221,6 +116,89 @@ class Plan:
         """Lag of what an edge delivers; of a delayed edge, no more than its target's."""
         lag = self._lag_of(edge, self.lags)
         return min(lag, self.wanted_at(edge.target)) if edge.delay else lag
+
+    @cached_property
+    def merged(self) -> dict[str, str]:
+        """Joins that cost nothing, each with the convolution whose accumulators start from the
+        shortcut: where that takes fewer block RAMs than a join behind it.
+        """
+        result = {}
+        for join in self.network.nodes_of(Join):
+            conv = self._before(join)
+            if conv and self._saved(join, conv) > 0:
+                result[join.name] = conv.name
+        return result
+
+    def _before(self, join: Join) -> Conv2d | None:
+        """The convolution that could start from the shortcut of ``join``: nothing else reads it,
+        the sum is exact, and the shortcut is there when the events are, a step before the sums.
+        """
+        (branch,), (shortcut,) = (
+            self.network.incoming(join.name, port) for port in ("branch", "shortcut")
+        )
+        conv = self.network.by_name[branch.source]
+        exact = join.exact(self.network.operands(join)).format
+        allowed = (
+            isinstance(conv, Conv2d)
+            and len(self.network.leaving(conv.name)) == 1
+            and join.op == "add"
+            and join.format in (None, exact)
+            and not shortcut.delay
+            and conv.name in self.timed
+            and self.lag_of(shortcut) <= self.wanted_at(conv.name)
+        )
+        return conv if isinstance(conv, Conv2d) and allowed else None
+
+    def _saved(self, join: Join, conv: Conv2d) -> int:
+        """Block RAMs that starting from the shortcut saves: its buffer is a step shorter, but the
+        accumulators are as wide as the sum.
+        """
+        (edge,) = self.network.incoming(join.name, "shortcut")
+        lanes, words = self.neuron_lanes[join.name], self.words_on(edge)
+        beat = lanes * self.network.carried(edge).format.width + 2
+        depth = self._unmerged_depth(edge)
+        saved = block_rams(depth, beat, block=False)
+        saved -= block_rams(depth - words, beat, block=False)
+        return saved + self._sums(conv, conv.name) - self._sums(conv, join.name)
+
+    def _sums(self, conv: Conv2d, name: str) -> int:
+        """Block RAMs of the accumulators of ``conv`` for values of node ``name``."""
+        layout = self._layout(conv, None)
+        width = layout.lanes * self.network.values[name].format.width
+        return layout.banks * block_rams(layout.depth, width)
+
+    def layout(self, node: Conv2d) -> ConvLayout:
+        """The layout of a convolution, with the shortcut of its join if that is merged."""
+        joins = {conv: join for join, conv in self.merged.items()}
+        return self._layout(node, joins.get(node.name))
+
+    def _layout(self, node: Conv2d, join: str | None) -> ConvLayout:
+        (edge,) = self.network.incoming(node.name, "input")
+        fold, shape = self.folds[node.name], self.subsampled(edge)
+        current = self.network.values[join or node.name].format
+        initial, align = None, (0, 0)
+        if join:
+            (shortcut,) = self.network.incoming(join, "shortcut")
+            form = self.network.carried(shortcut).format
+            own = self.network.values[node.name].format
+            initial, align = shape_of(form), (current.frac - own.frac, current.frac - form.frac)
+        return ConvLayout(
+            shape=shape or node.shape,
+            out_channels=len(node.weight),
+            kernel=node.kernel,
+            stride=(1, 1) if shape else node.stride,
+            padding=node.padding,
+            groups=node.groups,
+            lanes=fold.lanes,
+            out_lanes=fold.neuron_lanes,
+            taps=fold.taps,
+            spike=shape_of(self.network.carried(edge).format),
+            weight=shape_of(node.weight_format),
+            current=shape_of(current),
+            bias=(0,) * len(node.weight) if node.bias is None else tuple(node.bias.tolist()),
+            initial=initial,
+            align=align,
+        )
 
     def edges_into(self, name: str) -> list[Edge]:
         return [
@@ -236,8 +214,9 @@ class Plan:
     def words_on(self, edge: Edge) -> int:
         """Beats of one timestep of what an edge carries."""
         reader = self.network.by_name[edge.target]
-        lanes = self.neuron_lanes[edge.source if isinstance(reader, Dense) else edge.target]
-        return words_of(self.network.by_name[edge.source].size, lanes)
+        lanes = self.neuron_lanes[edge.source if isinstance(reader, LAYERS) else edge.target]
+        shape = self.subsampled(edge)
+        return words_of(prod(shape or (self.network.by_name[edge.source].size,)), lanes)
 
     def buffer_depth(self, edge: Edge) -> int:
         """Beats that must be buffered on ``edge``, 0 for none.
@@ -251,13 +230,21 @@ class Plan:
         if edge.delay:
             ahead = self.wanted_at(edge.target) - self._lag_of(edge, self.lags)
             return (2 + max(0, ahead)) * self.words_on(edge)
-        if isinstance(target, Dense):
+        if isinstance(target, LAYERS):
             return 0 if isinstance(source, Input) else self.words_on(edge)
+        if conv := self.merged.get(target.name):
+            # The shortcut waits for the step before to leave the accumulators.
+            ahead = self.wanted_at(conv) - self.lag_of(edge)
+            return (ahead + 1) * self.words_on(edge) if edge.port == "shortcut" else 0
+        return self._unmerged_depth(edge)
+
+    def _unmerged_depth(self, edge: Edge) -> int:
+        """Beats on an edge without delay into ``target``, which works on what arrives at once."""
 
         def order(edge: Edge) -> tuple[int, bool]:
             return self.lag_of(edge), edge.delay > 0 or edge.source not in self.timed
 
-        latest = max(self.edges_into(target.name), key=order)
+        latest = max(self.edges_into(edge.target), key=order)
         if edge is latest:
             return 0
         return (self.lag_of(latest) - self.lag_of(edge) + 1) * self.words_on(edge)

@@ -12,7 +12,7 @@ from typing import Any
 
 from ..sw.formats import Format
 from ..sw.golden import all_probes
-from ..sw.network import Input, Network, Neuron
+from ..sw.network import Conv2d, Input, Join, Network, Neuron
 from .errors import SimulationError
 
 
@@ -121,9 +121,31 @@ class Design:
                     f"must be {-(-size // probe.lanes)} for {size} values"
                 )
         probed = {probe.node for probe in self.probes}
+        merged = set(self.manifest.get("merged", ()))
+        for name in sorted(merged):
+            self._check_merged(network, name, probed)
         for node in network.nodes:
-            if node.name not in probed and not isinstance(node, Input):
+            if node.name not in probed | merged and not isinstance(node, Input):
                 quantities = ", ".join(node.quantities)
                 raise SimulationError(
                     f"node '{node.name}' has no probe, must have at least one of: {quantities}"
                 )
+
+    def _check_merged(self, network: Network, name: str, probed: set[str]) -> None:
+        """Only a convolution may go unprobed, if all of it shows in the sum that reads it."""
+        edges = network.leaving(name) if name in network.by_name else ()
+        joins = [network.by_name[edge.target] for edge in edges]
+        allowed = (
+            name not in probed
+            and len(edges) == 1
+            and isinstance(network.by_name[name], Conv2d)
+            and isinstance(joins[0], Join)
+            and joins[0].op == "add"
+            and (edges[0].port, edges[0].delay) == ("branch", 0)
+            and joins[0].name in probed
+        )
+        if not allowed:
+            raise SimulationError(
+                f"manifest merges '{name}' with its reader, must be a convolution without a probe "
+                "that a probed sum alone reads as its branch"
+            )

@@ -109,7 +109,7 @@ class Batch:
         entries = [Probe.of(entry) for entry in self.manifests[name]["probes"]]
         sizes = {(p.node, p.quantity): p.size_in(network) for p in entries}
         missing = {n.name for n in network.nodes} - {node for node, _ in probes}
-        assert missing == {network.input.name}
+        assert missing == {network.input.name, *self.manifests[name]["merged"]}
         job = Job(encode(network, samples, mode), mode, stalls or Stalls(), seed, 200_000)
         trace = golden.run(network, samples, None)
         if alive:
