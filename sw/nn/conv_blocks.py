@@ -66,6 +66,8 @@ class SEWBasicBlock(nn.Module):
     Args:
         op: join of branch s and shortcut x: ``"add"`` ``s + x`` (graded spikes, growing by up to
             1 a block), ``"and"`` ``s·x``, ``"iand"`` ``x·(1 − s)``, ``"or"`` ``min(s + x, 1)``.
+            After and and iand fewer spikes are left with every block: in deep networks start
+            iand's branches silent, with ``branch_gain=0``.
         in_channels, out_channels, stride, shortcut, gain, branch_gain, neuron: as for
             :class:`MSBasicBlock`.
     """

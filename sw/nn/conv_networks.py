@@ -25,7 +25,7 @@ IMAGENET_BLOCKS: Mapping[int, tuple[int, ...]] = {
     34: (3, 4, 6, 3),
     104: (3, 8, 32, 8),
 }
-"""Blocks per stage of the layouts for large images, by depth."""
+"""Blocks per stage of the layouts for large images, by depth (Hu et al.)."""
 
 _NAMES = {"cifar": (16, 32, 64), "imagenet": (64, 128, 256, 512)}
 
@@ -104,7 +104,7 @@ class MSResNet(_ConvResNet):
             for three stages (20, 32, 44, 56, 110, 482); of ``"imagenet"`` 18, 34 or 104.
         layout: ``"cifar"`` has a 3×3 stem and stages of ``widths`` (16, 32, 64);
             ``"imagenet"`` a 7×7 stem of stride 2, widths (64, 128, 256, 512), and stride 2 in the
-            first stage too.
+            first stage too (the authors' 104 has three 3×3 convolutions for a stem).
         widths: channels of each stage, any number of stages.
         blocks: blocks in each stage, one number for all or one for each, in place of ``depth``.
         stem_stride: stride of the stem.
