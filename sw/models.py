@@ -14,14 +14,18 @@ from .fit import TrainError
 from .images import Shape3, to_image
 from .network import ReadoutKind
 from .nn import LIF, LastMembrane, LayeredSNN, MaxMembrane, ResidualSNN, SpikeCount
+from .nn.conv_lyapunov import ConvLyapunovSNN, VGGLyapunovSNN
 from .nn.conv_networks import MSResNet, PlainResNet, SEWResNet
 
-IMAGE_MODELS = {"ms_resnet": MSResNet, "sew_resnet": SEWResNet, "plain_resnet": PlainResNet}
+_RESNETS = {"ms_resnet": MSResNet, "sew_resnet": SEWResNet, "plain_resnet": PlainResNet}
+CHAINS = {"conv_lyapunov": ConvLyapunovSNN, "vgg_lyapunov": VGGLyapunovSNN}
+"""Classifiers without shortcuts, whose finite-time gain is reported and can be trained."""
+IMAGE_MODELS = (*_RESNETS, *CHAINS)
 """Classifiers that take images ``[T, B, C, H, W]``; the others take vectors ``[T, B, n]``."""
 
 _LEAST = {
     "blocks": 1, "width": 1, "stem_stride": 1, "steps": 1, "epochs": 1, "qat_epochs": 1,
-    "batch": 2, "shift": 0, "label_smoothing": 0, "activity": 0,
+    "batch": 2, "shift": 0, "label_smoothing": 0, "activity": 0, "lyapunov_weight": 0,
 }  # fmt: skip
 
 
@@ -31,7 +35,8 @@ class TrainConfig:
 
     Attributes:
         model: ``"residual"`` of dense layers, ``"layers"`` of one kind of neuron without
-            shortcuts, or a convolutional ``"ms_resnet"``, ``"sew_resnet"`` or ``"plain_resnet"``.
+            shortcuts, or a convolutional ``"ms_resnet"``, ``"sew_resnet"`` or ``"plain_resnet"``;
+            ``"conv_lyapunov"`` or ``"vgg_lyapunov"``, convolutional chains without shortcuts.
         block_type: of a residual classifier ``"ms"``, ``"sew"`` or ``"plain"``.
         op: join of SEW blocks, ``"or"``, ``"add"``, ``"and"`` or ``"iand"``.
         blocks, width: residual blocks of two weight layers each (of ``"layers"``: layers of
@@ -51,6 +56,8 @@ class TrainConfig:
         augment: strength of the random distortions of training images, 0 for none.
         shift, flip: shift training images by up to so many pixels, mirror every second one.
         activity: weight of the mean spike rate in the loss; spikes cost time in hardware.
+        lyapunov_weight, lyapunov_target: of a convolutional chain's finite-time gain in the loss,
+            see :func:`reslif.sw.nn.lyapunov_loss`.
         batch: samples per step.
         seed: of initial weights and order of samples.
         precision: of floating-point training; ``"bfloat16"`` computes convolutions and the
@@ -59,7 +66,10 @@ class TrainConfig:
         device: ``"auto"`` is a GPU if there is one.
     """
 
-    model: Literal["residual", "layers", "ms_resnet", "sew_resnet", "plain_resnet"] = "residual"
+    model: Literal[
+        "residual", "layers", "ms_resnet", "sew_resnet", "plain_resnet", "conv_lyapunov",
+        "vgg_lyapunov",
+    ] = "residual"  # fmt: skip
     block_type: Literal["ms", "sew", "plain"] = "ms"
     op: Literal["or", "add", "and", "iand"] = "or"
     blocks: int = 4
@@ -83,6 +93,8 @@ class TrainConfig:
     weight_decay: float = 0.1
     label_smoothing: float = 0.0
     activity: float = 1.0
+    lyapunov_weight: float = 0.0
+    lyapunov_target: float = 0.0
     augment: float = 0.5
     shift: int = 0
     flip: bool = False
@@ -104,6 +116,10 @@ class TrainConfig:
         known = ("residual", "layers", *IMAGE_MODELS)
         if self.model not in known:
             raise TrainError(f"model is {self.model!r}, must be one of {', '.join(known)}")
+        if self.lyapunov_weight and self.model not in CHAINS:
+            raise TrainError(
+                f"lyapunov_weight is {self.lyapunov_weight}, of model {self.model} it must be 0"
+            )
         if not all(isinstance(width, int) and width > 0 for width in self.widths or (0,)):
             raise TrainError(f"widths is {list(self.widths)}, must be channels of 1 or more stages")
         if self.model != "residual" and self.readout != "sum_current":
@@ -150,17 +166,31 @@ def build_model(config: TrainConfig, data: Dataset) -> nn.Module:
 def _image_model(config: TrainConfig, data: Dataset) -> nn.Module:
     if data.image is None:
         raise TrainError(f"model is {config.model}, but the samples of {data.name} are no images")
+    if config.model in CHAINS:
+        return _chain(config, data, data.image)
     neuron = {
         "beta": config.beta, "threshold": config.threshold, "reset_mechanism": config.reset,
         "reset_delay": config.reset_delay,
     }  # fmt: skip
     join = {"op": config.op} if config.model == "sew_resnet" else {}
-    model = IMAGE_MODELS[config.model](
+    model = _RESNETS[config.model](
         data.image[0], data.classes, widths=config.widths, blocks=config.blocks,
         stem_stride=config.stem_stride, shortcut=config.shortcut, neuron=neuron, **join,
     )  # fmt: skip
     # The samples' own layout, pixel by pixel, is also the faster one.
     return model.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
+
+
+def _chain(config: TrainConfig, data: Dataset, image: Shape3) -> nn.Module:
+    """A network of LIF convolutions in the form that is traced; frames come encoded."""
+    network = CHAINS[config.model](
+        image[0], data.classes, config.widths, config.steps, config.beta, config.threshold,
+        encoding="none", image_size=image[1:],
+    )  # fmt: skip
+    for module in network.modules():
+        if isinstance(module, LIF):
+            module.reset_mechanism, module.reset_delay = config.reset, config.reset_delay
+    return network.deployable().to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
 
 
 def image_of(config: TrainConfig, data: Dataset) -> Shape3 | None:

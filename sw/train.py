@@ -19,8 +19,9 @@ from torch import Tensor, nn
 from .augment import crop_flip, distort
 from .data import Dataset, RawArray, Samples, shown
 from .fit import Fit, Job, TrainError, fit, load_module, save_module
+from .gain_term import GainTerm
 from .images import Shape3
-from .models import TrainConfig, build_model, image_of, seen
+from .models import CHAINS, TrainConfig, build_model, image_of, seen
 from .network import Network, Neuron
 from .network_file import NETWORK_FILE, load_network, save_network
 from .nn import LI, LIF, BatchNormOverTime, SpikingNeuron
@@ -95,17 +96,26 @@ def train_float(config: TrainConfig, data: Dataset, folder: Path) -> tuple[nn.Mo
         if isinstance(module, LIF | SpikingNeuron) and not isinstance(module, LI)
     ]
     hooks = [neuron.register_forward_hook(record) for neuron in neurons]
+    gain = None
+    if config.model in CHAINS:
+        gain = GainTerm(model, config.lyapunov_target, config.lyapunov_weight)
+
+    def forward(x: Tensor) -> tuple[Tensor, Tensor | float]:
+        return (model(x), 0.0) if gain is None else gain(x)
 
     def loss(inputs: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
         short = config.precision == "bfloat16" and model.training
         with torch.autocast(device.type, torch.bfloat16, enabled=short):
-            scores = model(seen(inputs, data.format.step, image))
+            scores, term = forward(seen(inputs, data.format.step, image))
         rate = rates.mean(model.training)
-        return _loss(scores, labels, config) + config.activity * rate, scores
+        return _loss(scores, labels, config) + config.activity * rate + term, scores
+
+    def measures() -> dict[str, float]:
+        return {**rates.measures(), **({} if gain is None else gain.measures())}
 
     best = folder / FLOAT_FILE
     job = _job(config, data, best, "float", model, loss, lambda: save_module(model, best))
-    result = fit(replace(job, measures=rates.measures))
+    result = fit(replace(job, measures=measures))
     for hook in hooks:
         hook.remove()
     load_module(model, best)
@@ -265,6 +275,8 @@ def _job(
 
 def _settings(config: TrainConfig, data: Dataset, without: tuple[str, ...]) -> dict[str, Any]:
     """What a run depends on, for its state file."""
+    if config.model not in CHAINS:  # what a run does not depend on need not keep it from resuming
+        without = (*without, "lyapunov_weight", "lyapunov_target")
     fields = {name: value for name, value in asdict(config).items() if name not in without}
     return {**fields, "data": data.digest, "split": data.split}
 

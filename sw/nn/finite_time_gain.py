@@ -23,8 +23,9 @@ from .conv import AvgPoolOverTime, ConvOverTime, GlobalAvgPool, MaxPoolOverTime
 from .errors import LayerError
 from .lif import LIF
 from .lif_function import NeuronRule, winner_mask
+from .readout import SumCurrent
 
-_LINEAR = (AvgPoolOverTime, GlobalAvgPool, nn.Flatten, nn.Identity)
+_LINEAR = (AvgPoolOverTime, GlobalAvgPool, nn.Flatten, nn.Identity, SumCurrent)
 """Modules that treat a tangent as they treat the signal."""
 
 
@@ -34,7 +35,7 @@ class Gain:
 
     Attributes:
         values: Λ_T of each sample, [B], in nats per timestep.
-        output: what the module returned, [T, B, ...].
+        output: what the module returned.
         spikes: of every LIF layer, [T, B, ...].
         dead: part of the samples whose perturbation vanished altogether. Their Λ_T is the
             logarithm of the smallest number there is, over T, without gradient.
@@ -60,8 +61,8 @@ def finite_time_gain(
 
     Args:
         module: a LIF layer or a Sequential (nested or not) of LIF, ``nn.Linear``, dropout,
-            flattening, and our convolutions, pools and batch norms over time; with one LIF at
-            least.
+            flattening, and our convolutions, pools and batch norms over time and ``SumCurrent``;
+            with one LIF at least.
         x: input [T, B, ...].
         direction: of the perturbation of ``x[0]``, [B, ...], of any length but 0; None is random.
         generator: of a random direction, on the input's device; None is torch's global one.
