@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import pickletools
 import struct
+import warnings
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -100,7 +101,10 @@ def _contents(path: Path) -> dict[Any, Any]:
     """The dictionary in a pickled file, with arrays of bytes; or :class:`DataError`."""
     content = read(path)
     try:
-        found: dict[Any, Any] = _interpret(content)
+        with warnings.catch_warnings():
+            # Of names that are refused in the next moment, about their escape sequences.
+            warnings.simplefilter("ignore", DeprecationWarning)
+            found: dict[Any, Any] = _interpret(content)
         return {
             key: value.array() if isinstance(value, _Called) else value
             for key, value in found.items()

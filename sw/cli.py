@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 import time
 import warnings
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -25,11 +26,17 @@ app = typer.Typer(
 console = Console(soft_wrap=True, highlight=False)
 
 RecipeFile = Annotated[Path, typer.Argument(help="The recipe, a TOML file.", show_default=False)]
+DataDir = Annotated[
+    Path | None,
+    typer.Option(help="The data set's folder; by default that of the recipe, or the usual one."),
+]
 Out = Annotated[Path | None, typer.Option(help="The run folder; by default runs/<recipe name>.")]
 
 
-def _run(recipe: Path, out: Path | None) -> Run:
+def _run(recipe: Path, out: Path | None, data_dir: Path | None = None) -> Run:
     loaded = load_recipe(recipe)
+    if data_dir is not None:
+        loaded = replace(loaded, data=replace(loaded.data, dir=str(data_dir)))
     return Run(
         loaded,
         out or Path("runs") / loaded.name,
@@ -50,27 +57,27 @@ def _stage(name: str, run: Run) -> dict[str, Any]:
 
 
 @app.command()
-def train(recipe: RecipeFile, out: Out = None) -> None:
+def train(recipe: RecipeFile, out: Out = None, data_dir: DataDir = None) -> None:
     """Train the network of a recipe in floating point."""
-    _stage("train", _run(recipe, out))
+    _stage("train", _run(recipe, out, data_dir))
 
 
 @app.command()
-def quantise(recipe: RecipeFile, out: Out = None) -> None:
+def quantise(recipe: RecipeFile, out: Out = None, data_dir: DataDir = None) -> None:
     """Train on with integer weights, and write the network file."""
-    _stage("quantise", _run(recipe, out))
+    _stage("quantise", _run(recipe, out, data_dir))
 
 
 @app.command()
-def generate(recipe: RecipeFile, out: Out = None) -> None:
+def generate(recipe: RecipeFile, out: Out = None, data_dir: DataDir = None) -> None:
     """Write Verilog, manifest and a self-checking Verilog test bench."""
-    _stage("generate", _run(recipe, out))
+    _stage("generate", _run(recipe, out, data_dir))
 
 
 @app.command()
-def cosim(recipe: RecipeFile, out: Out = None) -> None:
+def cosim(recipe: RecipeFile, out: Out = None, data_dir: DataDir = None) -> None:
     """Compare the Verilog with the golden model: every probe, every timestep."""
-    _stage("cosim", _run(recipe, out))
+    _stage("cosim", _run(recipe, out, data_dir))
 
 
 @app.command()
@@ -89,10 +96,11 @@ def report(recipe: RecipeFile, out: Out = None) -> None:
 def flow(
     recipe: RecipeFile,
     out: Out = None,
+    data_dir: DataDir = None,
     until: Annotated[str, typer.Option(help="The last stage but for the report.")] = "build",
 ) -> None:
     """Run all stages of a recipe, one after the other, and show the report."""
-    run = _run(recipe, out)
+    run = _run(recipe, out, data_dir)
     check(run)
     stages = [name for name in STAGES if name != "report"]
     if until not in stages:
@@ -106,18 +114,31 @@ def flow(
 def evaluate(
     network: Annotated[Path, typer.Argument(help="A network file.", show_default=False)],
     data: Annotated[str, typer.Option(help="Name of the data set.")] = "digits",
+    data_dir: DataDir = None,
     split: Annotated[str, typer.Option(help="stratified or file_order.")] = "stratified",
     seed: Annotated[int, typer.Option(help="That drew the split, as in the recipe.")] = 0,
+    samples: Annotated[int, typer.Option(help="The first so many test samples; 0: all.")] = 0,
 ) -> None:
     """Accuracy of a network file by the golden model."""
     from .data import load_dataset
-    from .evaluate import evaluate as measure
+    from .evaluate import check_fits, measure
     from .network_file import load_network
+    from .progress import Progress
 
+    if samples < 0:
+        raise RecipeError(f"samples is {samples}, must be at least 0")
     loaded = load_network(network)
-    test = load_dataset(data, split, seed).test  # type: ignore[arg-type]
-    accuracy = measure(loaded, test.over_time(loaded.max_steps), test.labels)
-    console.print(f"{network}: accuracy {accuracy:.2%} on {len(test)} test samples of {data}")
+    found = load_dataset(data, split, seed, data_dir)  # type: ignore[arg-type]
+    check_fits(loaded, found)
+    test = found.test[: samples or len(found.test)]
+    with Progress("samples", len(test)) as progress:
+        result = measure(loaded, test, loaded.max_steps, progress.update)
+    console.print(
+        f"{network}: accuracy {result.accuracy:.2%} on {result.samples} test samples of {data}\n"
+        f"  {result.steps} timesteps, {result.spike_rate:.4f} spikes of a neuron in each\n"
+        f"  data {found.digest}\n  network {loaded.digest}",
+        markup=False,
+    )
 
 
 @app.command()
@@ -134,11 +155,12 @@ def run(
     port: Annotated[str, typer.Option(help="The board's serial port.", show_default=False)],
     samples: Annotated[int, typer.Option(help="How many test samples; 0 for all.")] = 0,
     out: Out = None,
+    data_dir: DataDir = None,
 ) -> None:
     """Send test samples to a board and compare its scores with the golden model."""
     from .flow import run_on_board
 
-    run_on_board(_run(recipe, out), port, samples)
+    run_on_board(_run(recipe, out, data_dir), port, samples)
 
 
 @app.command()

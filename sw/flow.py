@@ -68,7 +68,8 @@ class Run:
         from .data import load_dataset
 
         data = self.recipe.data
-        return load_dataset(data.set, data.split, data.seed)  # type: ignore[arg-type]
+        folder = Path(data.dir) if data.dir else None
+        return load_dataset(data.set, data.split, data.seed, folder)  # type: ignore[arg-type]
 
 
 def versions() -> dict[str, str]:
@@ -118,7 +119,7 @@ def train(run: Run) -> dict[str, Any]:
 
 def quantise(run: Run) -> dict[str, Any]:
     """Train on with integer weights; ``network.safetensors``."""
-    from .evaluate import evaluate
+    from .evaluate import measure
     from .fit import load_module
     from .train import FLOAT_FILE, build_model, train_quantised
 
@@ -131,15 +132,16 @@ def quantise(run: Run) -> dict[str, Any]:
     load_module(model, path)
     model.eval()
     network, fit = train_quantised(config, data, model, run.folder)
-    accuracy = evaluate(network, data.test.over_time(config.steps), data.test.labels)
+    found = measure(network, data.test, config.steps)
     result = {
-        "accuracy": accuracy,
+        "accuracy": found.accuracy,
         "validation_accuracy": fit.accuracy,
+        "spike_rate": round(found.spike_rate, 4),
         "bits": config.bits,
         "digest": network.digest,
         "seconds": round(time.monotonic() - start, 1),
     }
-    run.say(f"{config.bits}-bit golden accuracy {accuracy:.2%}")
+    run.say(f"{config.bits}-bit golden accuracy {found.accuracy:.2%}")
     return run.write("quantise", result)
 
 

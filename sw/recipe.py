@@ -16,11 +16,15 @@ class RecipeError(ValueError):
 
 @dataclass(frozen=True)
 class DataRecipe:
-    """``set`` names a data set, ``split`` one of its splits, ``seed`` draws it."""
+    """``set`` names a data set, ``split`` one of its splits, ``seed`` draws it.
+
+    ``dir`` is the folder of its files; without one they are looked for where they usually lie.
+    """
 
     set: str = "digits"
     split: str = "stratified"
     seed: int = 0
+    dir: str = ""
 
     def __post_init__(self) -> None:
         if self.seed < 0:
@@ -104,23 +108,37 @@ def load_recipe(path: Path) -> Recipe:
 
 
 def checked(kind: type, values: Mapping[str, Any], where: str) -> Any:
-    """``kind(**values)``, or a :class:`RecipeError` that names the unknown or ill-typed key."""
+    """``kind(**values)``, or a :class:`RecipeError` that names the unknown or ill-typed key.
+
+    A list becomes a tuple where ``kind`` has one.
+    """
     known = {item.name: item for item in fields(kind)}
+    arguments = {}
     for key, value in values.items():
         if key not in known:
             raise RecipeError(f"{where}: unknown key '{key}', must be one of {_list(set(known))}")
         default = known[key].default
-        allowed = (int, float) if isinstance(default, float) else type(default)
-        wrong = not isinstance(value, allowed) or (
-            isinstance(value, bool) and not isinstance(default, bool)
-        )
         if known[key].default_factory is not MISSING and not isinstance(value, dict):
             raise RecipeError(f"{where}: {key} is {value!r}, must be a table")
-        if isinstance(default, bool | int | float | str) and wrong:
+        if isinstance(default, bool | int | float | str) and not _is_like(value, default):
             raise RecipeError(
                 f"{where}: {key} is {value!r}, must be {type(default).__name__} such as {default!r}"
             )
-    return kind(**values)
+        if isinstance(default, tuple):
+            if not isinstance(value, list) or not all(_is_like(v, default[0]) for v in value):
+                raise RecipeError(
+                    f"{where}: {key} is {value!r}, must be a list such as {list(default)}"
+                )
+            value = tuple(value)
+        arguments[key] = value
+    return kind(**arguments)
+
+
+def _is_like(value: Any, default: bool | int | float | str) -> bool:
+    """Whether ``value`` is of the type of ``default``; an integer will do for a float."""
+    if isinstance(value, bool) or isinstance(default, bool):
+        return isinstance(value, bool) and isinstance(default, bool)
+    return isinstance(value, (int, float) if isinstance(default, float) else type(default))
 
 
 def _section(path: Path, key: str, kind: type, values: Any) -> Any:
