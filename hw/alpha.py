@@ -7,7 +7,7 @@ from typing import Any
 from amaranth.hdl import Mux, Value
 
 from .lanes import Pipe, fire, saturate, scaled
-from .neurons import LaneUpdate, NeuronModel
+from .neuron_model import LaneUpdate, NeuronModel
 
 
 class AlphaModel(NeuronModel):

@@ -7,7 +7,7 @@ from typing import Any
 from amaranth.hdl import Mux
 
 from .lanes import Pipe, fire, scaled
-from .neurons import LaneUpdate, NeuronModel
+from .neuron_model import LaneUpdate, NeuronModel
 
 
 class LIFModel(NeuronModel):

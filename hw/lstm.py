@@ -11,7 +11,7 @@ from amaranth.lib import data
 from .activation import Lookup
 from .lanes import Pipe, fire, saturate
 from .memories import memory
-from .neurons import Arrival, LaneUpdate, NeuronModel
+from .neuron_model import Arrival, LaneUpdate, NeuronModel
 from .streams import index_shape, words_of
 
 WAITING = ("input", "forget", "candidate")

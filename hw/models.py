@@ -11,7 +11,8 @@ from .alpha import AlphaModel
 from .folding import FoldingError
 from .lif import LIFModel
 from .lstm import LSTMModel
-from .neurons import NeuronArray, NeuronModel
+from .neuron_model import NeuronModel
+from .neurons import NeuronArray
 from .synaptic import SynapticModel
 
 MODELS: dict[type[Neuron], type[NeuronModel]] = {

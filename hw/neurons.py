@@ -3,131 +3,26 @@
 A model (``hw/lif.py`` and its neighbours) says what a neuron stores and how its datapath computes
 the exact step of ``docs/steps.md``; all else is here. States live in block RAM. On a sample's first
 timestep a word that is never written, and holds zeros, is read in place of the stored state, so
-nothing has to be cleared, and a reset in mid-sample is safe.
+nothing has to be cleared, and a reset in mid-sample is safe. Where the zeros would take block RAMs
+of their own, what is read then is masked instead.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from functools import cached_property
 from types import SimpleNamespace
-from typing import Any, ClassVar
+from typing import Any
 
-from amaranth.hdl import Cat, Module, Mux, Shape, Signal, Value, signed, unsigned
+from amaranth.hdl import Cat, Module, Mux, Shape, Signal, Value, unsigned
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
-from ..sw.network import Neuron
-from .lanes import NeuronConfig, Pipe
+from .blockram import block_rams
+from .lanes import Pipe
 from .memories import memory
+from .neuron_model import NeuronModel
 from .popcount import popcount
-from .streams import current_stream, index_shape, packed, shape_of, words_of
-
-
-@dataclass
-class Arrival:
-    """What reaches the first stage of the update, in which a word's state is read.
-
-    ``valid`` in that cycle; ``end_of_step`` and ``end_of_sample`` belong to it. ``currents`` are
-    each lane's, one stage later. ``busy`` while a beat is on its way.
-    """
-
-    valid: Value
-    end_of_step: Value
-    end_of_sample: Value
-    currents: Sequence[Any]
-    busy: Value | int = 0
-
-
-@dataclass
-class LaneUpdate:
-    """The outcome of one neuron's update, in the last stage.
-
-    ``states``: each state variable after the step; ``results``: what may be sent; ``clipped``: a
-    bit for each saturation.
-    """
-
-    states: Mapping[str, Value]
-    fired: Value
-    results: Mapping[str, Value]
-    clipped: Sequence[Value]
-
-
-class NeuronModel:
-    """What sets one kind of neuron apart in hardware.
-
-    ``current`` is the shape of the currents that arrive, ``align`` the left shift that brings them
-    to the grid on which ``node`` adds them up.
-    """
-
-    latency: ClassVar[int]
-    """Cycles from a neuron's (last) current to what it sends."""
-    clips: ClassVar[int] = 1
-    """Saturations in a neuron's step."""
-    unstored: ClassVar[tuple[str, ...]] = ()
-    """States that the next step does not depend on."""
-    ahead: ClassVar[int] = 0
-    """Stages that a beat passes before its word's state is read."""
-
-    def __init__(self, node: Neuron, current: Shape, align: int) -> None:
-        self.node = node
-        self.current = current
-        self.align = align
-        self.states: dict[str, Shape] = {n: shape_of(form) for n, form in node.states.items()}
-
-    @property
-    def stages(self) -> int:
-        """Stages of the update, in the last of which states are written back."""
-        return self.latency - self.ahead - 1
-
-    @cached_property
-    def config(self) -> NeuronConfig:
-        return NeuronConfig(self.states)
-
-    @property
-    def stored(self) -> data.StructLayout:
-        """What the memory holds of a neuron: its states, and whether it fired in the last step."""
-        states = {name: shape for name, shape in self.states.items() if name not in self.unstored}
-        return data.StructLayout(states | {"fired": Shape(1)})
-
-    @property
-    def parameters(self) -> data.StructLayout:
-        """One neuron's numbers, none of which is negative."""
-        widest = {name: int(array.max()) for name, array in self.node.numbers.items()}
-        return data.StructLayout(
-            {name: unsigned(max(1, number.bit_length())) for name, number in widest.items()}
-        )
-
-    @property
-    def shared(self) -> bool:
-        """Whether all neurons have the same numbers."""
-        return not any(array.ndim for array in self.node.numbers.values())
-
-    @property
-    def results(self) -> dict[str, Shape]:
-        """What a neuron can send: its ``spike``, its stored ``membrane``, its ``margin`` above
-        the fire level.
-        """
-        width = self.states["membrane"].width
-        return {"spike": unsigned(1), "membrane": signed(width), "margin": signed(width + 1)}
-
-    def memory_ports(self, lanes: int) -> int:
-        """Memory ports that the model itself has, beside the array's."""
-        del lanes
-        return 0
-
-    def arrive(self, m: Module, move: Signal, accept: Signal, beat: Any) -> Arrival:
-        """From the ``beat`` that is taken while ``accept`` to the first stage of the update."""
-        currents = Signal.like(beat.values, name="current1", reset_less=True)
-        with m.If(move):
-            m.d.sync += currents.eq(beat.values)
-        lanes = [currents[lane] for lane in range(len(beat.values))]
-        return Arrival(accept, beat.end_of_step, beat.end_of_sample, lanes)
-
-    def update(self, pipe: Pipe, config: Any, state: Any, numbers: Any, current: Any) -> LaneUpdate:
-        """The datapath of one lane: all that it reads is valid in the first stage."""
-        raise NotImplementedError
+from .streams import current_stream, index_shape, packed, words_of
 
 
 class NeuronArray(wiring.Component):
@@ -171,7 +66,39 @@ class NeuronArray(wiring.Component):
     @property
     def memory_ports(self) -> int:
         """Ports, reading or writing, of all its memories."""
-        return 2 + (not self.model.shared) + self.model.memory_ports(self.lanes)
+        return 2 + (self.period > 1) + self.model.memory_ports(self.lanes)
+
+    @property
+    def masked(self) -> bool:
+        """Whether a sample's first timestep masks what it reads: where that saves block RAM."""
+        width = self.model.stored.size * self.lanes
+        return block_rams(self.words, width) < block_rams(2 << self.place.width, width)
+
+    @property
+    def place(self) -> Shape:
+        """The index of a word."""
+        return index_shape(self.words)
+
+    @property
+    def rows(self) -> int:
+        """Rows of the memory of states; unless masked, the lower half holds zeros."""
+        return self.words if self.masked else 2 << self.place.width
+
+    @cached_property
+    def period(self) -> int:
+        """Words after which the neurons' numbers repeat, as those of channels do in each pixel."""
+        size = self.model.node.size
+        if self.model.shared:
+            return 1
+        for words in range(1, self.words):
+            neurons = words * self.lanes
+            if size % neurons == 0 and all(
+                (array.reshape(-1, neurons) == array[:neurons]).all()
+                for array in self.model.node.numbers.values()
+                if array.ndim
+            ):
+                return words
+        return self.words
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
@@ -197,17 +124,23 @@ class NeuronArray(wiring.Component):
             m.d.sync += starting.eq(beat.end_of_step)
 
         # Stage 0: its neurons' state is read.
-        word, fresh, enter = Signal(index_shape(words)), Signal(init=1), Signal()
+        word, fresh, enter = Signal(self.place), Signal(init=1), Signal()
         m.d.comb += enter.eq(arrival.valid & move)
         with m.If(enter):
             m.d.sync += word.eq(Mux(arrival.end_of_step, 0, word + 1))
             with m.If(arrival.end_of_step):
                 m.d.sync += fresh.eq(arrival.end_of_sample)
         row = data.ArrayLayout(model.stored, lanes)
-        states = m.submodules.states = memory(row, 2 << len(word), block=True)
+        states = m.submodules.states = memory(row, self.rows, block=True)
         write, read = states.write_port(), states.read_port()
         m.d.comb += [read.en.eq(enter), read.addr.eq(Cat(word, ~fresh))]
-        numbers = self.numbers(m, enter, word)
+        stored = read.data
+        if self.masked:
+            masks, stored = Signal(), Signal(row)
+            m.d.comb += stored.as_value().eq(Mux(masks, 0, read.data.as_value()))
+            with m.If(enter):
+                m.d.sync += masks.eq(fresh)
+        numbers = self.numbers(m, enter, arrival.end_of_step)
 
         # The stages of the update, in the last of which the state is written back.
         ends = [Cat(arrival.end_of_step, arrival.end_of_sample)]
@@ -230,7 +163,7 @@ class NeuronArray(wiring.Component):
         for lane in range(lanes):
             pipe = Pipe(m, move, lane)
             current = arrival.currents[lane]
-            update = model.update(pipe, self.config, read.data[lane], numbers[lane], current)
+            update = model.update(pipe, self.config, stored[lane], numbers[lane], current)
             m.d.comb += write.data[lane].fired.eq(update.fired)
             m.d.comb += [
                 write.data[lane][name].eq(value)
@@ -257,26 +190,24 @@ class NeuronArray(wiring.Component):
             ]
         return m
 
-    def numbers(self, m: Module, enter: Signal, word: Signal) -> list[Any]:
-        """Each lane's numbers, valid in stage 1: plain integers if all neurons share them."""
+    def numbers(self, m: Module, enter: Signal, ends: Value) -> list[Any]:
+        """Each lane's numbers, valid in stage 1: plain integers if they never change."""
         node, shape, lanes = self.model.node, self.model.parameters, self.lanes
-        if self.model.shared:
-            shared = {name: int(array) for name, array in node.numbers.items()}
-            return [SimpleNamespace(**shared)] * lanes
         # Surplus lanes get the last neuron's.
-        neurons = [min(i, node.size - 1) for i in range(self.words * lanes)]
-        entries = [0] * len(neurons)
-        for name, array in node.numbers.items():
-            for i, neuron in enumerate(neurons):
-                number = int(array[neuron] if array.ndim else array)
-                entries[i] |= number << shape[name].offset
-        rows = [
-            packed(entries[first : first + lanes], shape.size)
-            for first in range(0, len(entries), lanes)
+        neurons = [min(i, node.size - 1) for i in range(self.period * lanes)]
+        entries = [
+            {n: int(array[neuron] if array.ndim else array) for n, array in node.numbers.items()}
+            for neuron in neurons
         ]
+        if self.period == 1:
+            return [SimpleNamespace(**entry) for entry in entries]
+        bits = [sum(n << shape[name].offset for name, n in e.items()) for e in entries]
+        rows = [packed(bits[i : i + lanes], shape.size) for i in range(0, len(bits), lanes)]
         width = shape.size * lanes
         table = m.submodules.parameters = memory(unsigned(width), len(rows), rows, block=True)
-        read = table.read_port()
-        m.d.comb += [read.addr.eq(word), read.en.eq(enter)]
+        read, place = table.read_port(), Signal(index_shape(self.period))
+        m.d.comb += [read.addr.eq(place), read.en.eq(enter)]
+        with m.If(enter):
+            m.d.sync += place.eq(Mux(ends | (place == self.period - 1), 0, place + 1))
         row = data.View(data.ArrayLayout(shape, lanes), read.data)
         return [row[lane] for lane in range(lanes)]

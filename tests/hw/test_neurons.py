@@ -4,10 +4,13 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from neuron_sim import assert_same, differ, expected, random_currents, simulate
+from amaranth.hdl import Fragment
+from neuron_sim import EXAMPLES, assert_same, differ, expected, random_currents, simulate
+from reslif.hw import neurons
 from reslif.hw.lanes import signed_digits
 from reslif.hw.lif import LIFModel
-from reslif.hw.models import MODELS
+from reslif.hw.models import MODELS, neuron_array
+from reslif.hw.streams import shape_of
 from reslif.sw.formats import Format
 from reslif.sw.network import LIF, NODE_TYPES, Neuron
 
@@ -113,3 +116,57 @@ def test_signed_digits(value):
     assert plus & minus == 0
     digits = plus | minus
     assert digits & digits << 1 == 0
+
+
+@pytest.mark.parametrize("node", EXAMPLES, ids=lambda node: type(node).__name__)
+@pytest.mark.parametrize("lanes", [1, 2, 3])
+def test_masked_states_equal_golden(node, lanes, monkeypatch):
+    """As where the zeros of a sample's first timestep would take block RAMs of their own."""
+    form = Format(8, 4)
+    assert not neuron_array_of(node, lanes, form).masked
+    monkeypatch.setattr(neurons, "block_rams", lambda depth, _: depth)
+    array = neuron_array_of(node, lanes, form)
+    assert array.masked
+    assert array.rows == array.words == 6 // lanes
+    currents = random_currents(form, node.size * node.INPUTS, 12)
+    want = expected(node, currents, form)
+    assert_same(simulate(node, lanes, currents, form, 0.2, 0.3), want)
+    assert 0 < want.values["sent.spike"].mean() < 1
+
+
+def neuron_array_of(node, lanes, form):
+    array = neuron_array(node, lanes, shape_of(form), 0)
+    Fragment.get(array, None)
+    return array
+
+
+def test_masks_only_where_they_save_block_ram():
+    node = node_of("subtract", True, size=7)
+    assert not neuron_array_of(node, 1, CURRENT).masked
+    # 784 words of 40 bits take three block RAMs, twice as many five.
+    large = neuron_array_of(replace(node, size=3136), 4, CURRENT)
+    assert large.masked
+    assert large.rows == 784
+
+
+@pytest.mark.parametrize(("lanes", "period"), [(1, 3), (3, 1), (2, 3), (6, 1), (4, 3), (5, 3)])
+def test_numbers_that_repeat_are_stored_once(lanes, period):
+    """As those of three channels do from pixel to pixel; surplus lanes need rows of their own."""
+    node = node_of("subtract", True, size=12)
+    leak, threshold = np.array([3, 9, 16]), np.array([20, 40, 60])
+    node = replace(node, leak=np.tile(leak, 4), threshold=np.tile(threshold, 4))
+    array = neuron_array_of(node, lanes, CURRENT)
+    assert array.period == period
+    assert array.memory_ports == 2 + (period > 1)
+    currents = currents_for(12)
+    want = expected(node, currents, CURRENT)
+    assert_same(simulate(node, lanes, currents, CURRENT, 0.2, 0.3), want)
+    assert 0 < want.values["sent.spike"].mean() < 1
+
+
+def test_numbers_that_all_but_repeat_are_stored():
+    threshold = np.tile([20, 40, 60], 4)
+    threshold[-1] += 1
+    node = replace(node_of("subtract", True, size=12), threshold=threshold)
+    assert neuron_array_of(node, 1, CURRENT).period == 12
+    assert neuron_array_of(node, 3, CURRENT).period == 4
