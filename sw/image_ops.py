@@ -5,11 +5,15 @@ Flat images, channels innermost, are what PyTorch calls channels-last: none is c
 
 from __future__ import annotations
 
+from functools import cache
 from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 from torch.nn import functional
+
+from .images import Shape3
+from .spatial import Pair
 
 if TYPE_CHECKING:
     from .float_nodes import FloatConv2d
@@ -23,28 +27,53 @@ def convolve(x: Tensor, weight: Tensor, bias: Tensor | None, node: Conv2d | Floa
     transforms its operands, as Winograd's algorithm would.
     """
     images = _images(x, node.shape)
-    if x.device.type == "cpu" and x.dtype == torch.float32 and torch.backends.mkldnn.is_available():
-        # oneDNN by its name: PyTorch's own choice among its algorithms is not documented.
-        sums = torch.mkldnn_convolution(
-            images, weight, bias, node.padding, node.stride, (1, 1), node.groups
-        )
+    geometry = (node.stride, node.padding, node.groups)
+    on_cpu = x.device.type == "cpu" and x.dtype == torch.float32
+    if on_cpu and _onednn_is_exact(node.shape, tuple(weight.shape), *geometry):
+        sums = _by_onednn(images, weight, bias, *geometry)
     else:
-        sums = _by_columns(images, weight, bias, node)
+        sums = _by_columns(images, weight, bias, *geometry)
     return sums.permute(0, 2, 3, 1).reshape(*x.shape[:-1], -1)
 
 
+@cache
+def _onednn_is_exact(
+    shape: Shape3, weight: tuple[int, ...], stride: Pair, padding: Pair, groups: int
+) -> bool:
+    """Whether oneDNN is there, and exact on large integers.
+
+    Its direct algorithm is, in any order of summation. Of PyTorch's own choice among algorithms
+    nothing is promised; hence this one by its name, and a look whether it keeps to it.
+    """
+    if not torch.backends.mkldnn.is_available():
+        return False
+    random = torch.Generator().manual_seed(0)
+    largest = (1 << 24) // (7 * weight[1] * weight[2] * weight[3])
+    images = torch.randint(-largest, largest + 1, (2, *shape[1:], shape[0]), generator=random)
+    images = images.float().permute(0, 3, 1, 2)
+    weights = torch.randint(-7, 8, weight, generator=random).float()
+    with torch.no_grad():
+        found = _by_onednn(images, weights, None, stride, padding, groups)
+        return torch.equal(found, _by_columns(images, weights, None, stride, padding, groups))
+
+
+def _by_onednn(
+    images: Tensor, weight: Tensor, bias: Tensor | None, stride: Pair, padding: Pair, groups: int
+) -> Tensor:
+    return torch.mkldnn_convolution(images, weight, bias, padding, stride, (1, 1), groups)
+
+
 def _by_columns(
-    images: Tensor, weight: Tensor, bias: Tensor | None, node: Conv2d | FloatConv2d
+    images: Tensor, weight: Tensor, bias: Tensor | None, stride: Pair, padding: Pair, groups: int
 ) -> Tensor:
     """A convolution as one product of matrices."""
-    (down, across), (top, left), (k, l) = node.stride, node.padding, weight.shape[2:]
-    images = functional.pad(images, (left, left, top, top))
-    seen = images.unfold(2, k, down).unfold(3, l, across)  # [N, C, H', W', k, l]
-    count, channels, height, width = seen.shape[:4]
+    images = functional.pad(images, (padding[1], padding[1], padding[0], padding[0]))
+    seen = images.unfold(2, weight.shape[2], stride[0]).unfold(3, weight.shape[3], stride[1])
+    count, channels, height, width, k, m = seen.shape
     columns = seen.permute(0, 2, 3, 1, 4, 5).reshape(
-        count * height * width, node.groups, (channels // node.groups) * k * l
+        count * height * width, groups, (channels // groups) * k * m
     )
-    rows = weight.reshape(node.groups, -1, columns.shape[2])
+    rows = weight.reshape(groups, -1, columns.shape[2])
     sums = torch.bmm(columns.transpose(0, 1), rows.transpose(1, 2))  # [groups, positions, out]
     flat = sums.transpose(0, 1).reshape(count, height, width, -1)
     flat = flat if bias is None else flat + bias
@@ -66,7 +95,7 @@ def pool(x: Tensor, node: Pool) -> Tensor:
     return pooled.permute(0, 2, 3, 1).reshape(*x.shape[:-1], -1)
 
 
-def _images(x: Tensor, shape: tuple[int, int, int]) -> Tensor:
+def _images(x: Tensor, shape: Shape3) -> Tensor:
     """``[..., C·H·W]`` as ``[N, C, H, W]``, channels-last."""
     channels, height, width = shape
     return x.reshape(-1, height, width, channels).permute(0, 3, 1, 2)

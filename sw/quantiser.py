@@ -84,8 +84,8 @@ def quantise(
     """The integer network of a float graph (or module, which is traced first), untrained.
 
     ``calibration`` holds typical inputs, ``[T, B, inputs]`` or images ``[T, B, C, H, W]``, integers
-    of ``input_format`` (of a graph: of its own input); T becomes ``max_steps``. Raises :class:`GraphError` for what cannot
-    be quantised, NaN weights included.
+    of ``input_format`` (of a graph: of its own input); T becomes ``max_steps``. Raises
+    :class:`GraphError` for what cannot be quantised, NaN weights included.
     """
     if isinstance(model, nn.Module):
         real = torch.as_tensor(np.asarray(calibration, np.float64) * input_format.step)

@@ -25,7 +25,7 @@ from .graph import (
     FloatNode,
     GraphError,
 )
-from .network import Edge, Input, Join, Pool
+from .network import Edge, Input, Join
 from .scale_groups import UNIT, current_groups
 
 Weighted: TypeAlias = FloatDense | FloatConv2d | FloatAffine

@@ -30,7 +30,6 @@ from ..over_time import Seen, stacked
 from .lif import run_integer_lif
 from .ops import ThroughOps, join_through, score_over_time
 
-
 Weighted: TypeAlias = Dense | Conv2d | Affine
 """The nodes that multiply."""
 

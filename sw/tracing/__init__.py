@@ -10,6 +10,7 @@ from torch import Tensor, fx, nn
 
 from ..formats import SPIKE, Format
 from ..graph import FloatGraph, GraphError, run_float
+from ..images import to_flat
 from ..nn import utils
 from ..nn.neuron_state import StatefulNeuron
 from .builder import LEAVES, Builder
@@ -19,14 +20,17 @@ from .lines import last_user_line
 def from_torch(module: nn.Module, sample: Tensor, input_format: Format = SPIKE) -> FloatGraph:
     """The float graph of ``module`` in evaluation mode.
 
-    Carried over: ``nn.Linear`` with a ``BatchNormOverTime`` behind it (folded, running
-    statistics), ``BatchNormTT1d`` and ``BatchNormTT2d``, every neuron of :mod:`reslif.sw.nn` (with
+    Carried over: ``nn.Linear`` with a ``BatchNormOverTime`` behind it and ``ConvOverTime`` with a
+    ``BatchNormOverTime2d`` (folded, running statistics), ``AvgPoolOverTime``, ``MaxPoolOverTime``
+    and ``GlobalAvgPool``, ``BatchNormTT1d`` and ``BatchNormTT2d``, every neuron of :mod:`reslif.sw.nn` (with
     ``multi_step=True``, from rest), its spikes and, with ``output=True``, its membrane; joins and
     readouts, ``+`` and ``*`` of two signals; at the end ``sum(0)`` or ``mean(0)`` over time, and
     of membranes ``[-1]`` or ``amax(0)``; a leading ``DirectEncoder``; ``Identity``, ``Dropout``,
     and any flattening or unflattening behind the batch. A module called twice becomes two nodes
-    with copies of its parameters. A mean over time becomes a sum: same classes. What counts as one
-    signal ``[T, B, ...]`` becomes ``[T, B, n]`` in C order; a convolution becomes its matrix.
+    with copies of its parameters. A mean over time becomes a sum: same classes. A signal ``[T, B,
+    ...]`` becomes ``[T, B, n]`` in C order, but images ``[T, B, C, H, W]`` pixel by pixel
+    (:mod:`reslif.sw.images`), the network's inputs too; the 1/k² of an average lies in the weights
+    that read it.
 
     ``sample`` is an example input ``[T, B, ...]`` (``[B, ...]`` before a ``DirectEncoder``), on
     which the graph must reproduce the module's output. ``input_format`` is what the network's
@@ -44,7 +48,8 @@ def from_torch(module: nn.Module, sample: Tensor, input_format: Format = SPIKE) 
         expected = builder.run(sample).flatten(1)
     graph = builder.parts.graph()
     steps = sample if builder.steps is None else sample.expand(builder.steps, *sample.shape)
-    found, _ = run_float(graph, steps.flatten(2))
+    flat = to_flat(steps) if steps.dim() == 5 else steps.flatten(2)
+    found, _ = run_float(graph, flat)
     difference = float((found / builder.divisor - expected).abs().max())
     if difference > 1e-6 * max(1.0, float(expected.abs().max())):
         raise GraphError(

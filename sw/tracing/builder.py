@@ -5,6 +5,7 @@ from __future__ import annotations
 import operator
 import re
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -12,12 +13,15 @@ import torch
 from torch import Tensor, fx, nn
 
 from ..formats import Format
-from ..graph import FloatAffine, FloatDense, FloatNeuron
+from ..graph import FloatAffine, FloatConv2d, FloatDense, FloatNeuron
+from ..images import Shape3
 from ..network import Input, Join, JoinOp, Readout, ReadoutKind
 from ..nn import (
     BatchNormOverTime,
+    BatchNormOverTime2d,
     BatchNormTT1d,
     BatchNormTT2d,
+    ConvOverTime,
     DirectEncoder,
     LastMembrane,
     MaxMembrane,
@@ -29,6 +33,7 @@ from ..nn import (
     SpikingNeuron,
     SumCurrent,
 )
+from .images import POOLS, convolution, pooling, reshaped
 from .layers import NEURONS, lower
 from .lines import Translator
 from .neurons import to_array
@@ -46,7 +51,14 @@ _NORMS = (BatchNormTT1d, BatchNormTT2d)
 _RESHAPING = {nn.Flatten: "start_dim", nn.Unflatten: "dim"}
 """Where each begins."""
 _TRANSPARENT = (nn.Identity, nn.Dropout, *_RESHAPING)
-LEAVES = (*NEURONS, BatchNormOverTime, *_NORMS, DirectEncoder, *_JOINS, *_READOUTS)
+_FOLDED: dict[type[nn.Module], tuple[type, str]] = {
+    BatchNormOverTime: (FloatDense, "a Linear"),
+    BatchNormOverTime2d: (FloatConv2d, "a ConvOverTime"),
+}
+"""Batch norms that fold into the synapse that they follow."""
+LEAVES = (
+    *NEURONS, ConvOverTime, *POOLS, *_FOLDED, *_NORMS, DirectEncoder, *_JOINS, *_READOUTS,
+)  # fmt: skip
 """Modules that are one operation each, beside PyTorch's own."""
 _ADDS = (operator.add, operator.iadd, torch.add)
 _MULTIPLIES = (operator.mul, operator.imul, torch.mul)
@@ -154,20 +166,27 @@ class Builder(Translator):
             bias = None if module.bias is None else to_array(module.bias)
             dense = FloatDense(self._name(n), to_array(module.weight), bias)
             self.signals[n] = self.parts.synapse(dense, source)
-        elif isinstance(module, BatchNormOverTime):
-            self._check_signal(n, result, features=True)
-            if not isinstance(self.parts.nodes[source.node], FloatDense):
-                raise self._refuse(n, "batch norm must directly follow a Linear to fold into it")
+        elif isinstance(module, ConvOverTime):
+            conv = convolution(module, self._name(n), self._image(n))
+            self.signals[n] = self.parts.synapse(conv, source)
+        elif isinstance(module, POOLS):
+            pool, divisor = pooling(module, self._name(n), self._image(n))
+            self.signals[n] = self.parts.pool(pool, source, divisor)
+        elif isinstance(module, BatchNormOverTime | BatchNormOverTime2d):
+            self._check_signal(n, result, features=isinstance(module, BatchNormOverTime))
+            synapse, what = _FOLDED[kind]
+            if not isinstance(self.parts.nodes[source.node], synapse):
+                raise self._refuse(n, f"batch norm must directly follow {what} to fold into it")
             if not self._alone(source):
-                raise self._refuse(n, "batch norm follows a Linear that is also read without it")
+                raise self._refuse(n, f"batch norm follows {what} that is also read without it")
             scale, shift = (to_array(value) for value in module.scale_and_shift())
             self.parts.rescale(source.node, scale, shift)
             self.signals[n] = source
         elif isinstance(module, _NORMS):
             self._check_signal(n, result, features=isinstance(module, BatchNormTT1d))
-            pixels = result[0, 0, 0].numel()
+            pixels = result[0, 0, 0].numel()  # with the channels of each side by side
             gain, bias = (
-                np.repeat(to_array(value), pixels, axis=1) for value in module.scale_and_shift()
+                np.tile(to_array(value), (1, pixels)) for value in module.scale_and_shift()
             )
             self.signals[n] = self.parts.synapse(FloatAffine(self._name(n), gain, bias), source)
         elif isinstance(module, NEURONS):
@@ -213,6 +232,11 @@ class Builder(Translator):
         layer = lower(module, lambda more: self._name(n, suffix + more), inputs, outputs)
         return self.parts.place(layer, source, self._alone(source)), layer.neuron.name
 
+    def _image(self, n: fx.Node) -> Shape3:
+        """The shape of the images that a layer reads."""
+        channels, height, width = self._before(n).shape[2:]
+        return channels, height, width
+
     def _reshaped(self, n: fx.Node, what: str, start: Any, result: Tensor) -> None:
         before = self._before(n).shape
         if start % len(before) < 2:
@@ -220,7 +244,13 @@ class Builder(Translator):
                 n, f"{what} turns {list(before)} into {list(result.shape)}, "
                 "must keep [T, B] and begin at dimension 2",
             )  # fmt: skip
-        self.signals[n] = self._source(n, n.args[0])
+        source = self._source(n, n.args[0])
+        order = reshaped(source.order, before[2:], result.shape[2:])
+        made = self.parts.nodes[source.node]
+        if order is not None and isinstance(made, FloatDense) and self._alone(source):
+            self.parts.permute(source.node, np.argsort(order))
+            order = None
+        self.signals[n] = replace(source, order=order)
 
     def _join(self, n: fx.Node, op: JoinOp, result: Any) -> None:
         operands = [self._source(n, argument) for argument in n.args]
@@ -231,9 +261,13 @@ class Builder(Translator):
         if self._before(n, 0).shape != self._before(n, 1).shape:
             raise self._refuse(n, "joins two signals of different shapes, must be the same")
         self._check_signal(n, result)
+        order = operands[0].order
+        if not np.array_equal(order, operands[1].order):
+            raise self._refuse(n, "joins a flattened image with what is none, must be both")
         join = Join(self._name(n), op, int(np.prod(result.shape[2:])))
-        branch, shortcut = operands
-        self.signals[n] = self.parts.add(join, {"branch": branch, "shortcut": shortcut})
+        branch, shortcut = (replace(signal, order=None) for signal in operands)
+        joined = self.parts.add(join, {"branch": branch, "shortcut": shortcut})
+        self.signals[n] = replace(joined, order=order)
 
     def _reduction(self, n: fx.Node, result: Any) -> None:
         what = getattr(n.target, "__name__", n.target)
@@ -255,12 +289,14 @@ class Builder(Translator):
         if kind == "count" and source.quantity == "membrane":
             kind = "sum_current"
         if kind.endswith("membrane"):
-            source = Signal(source.node)  # such a readout reads the membrane of itself
+            source = Signal(source.node, order=source.order)  # reads the membrane of itself
         if source.factor is not None:
             if source.factor.size > 1 or source.factor <= 0:
                 raise self._refuse(n, "graded spikes are counted, their factor must be one above 0")
             self.divisor /= float(source.factor)
-            source = Signal(source.node)
+            source = replace(source, factor=None)
+        if source.order is not None or result.dim() == 4:
+            raise self._refuse(n, "the classes are an image, must be behind a Linear or a pool")
         node = Readout("readout", kind, int(np.prod(result.shape[1:])))
         self.signals[n] = self.parts.add(node, {"input": source})
 

@@ -10,8 +10,18 @@ from dataclasses import dataclass, replace
 import numpy as np
 from torch import nn
 
-from ..graph import WIDE, FloatAffine, FloatArray, FloatDense, FloatNeuron, GraphError, float_lif
-from ..network import LIF, Quantity
+from ..graph import (
+    WIDE,
+    FloatAffine,
+    FloatArray,
+    FloatConv2d,
+    FloatDense,
+    FloatNeuron,
+    GraphError,
+    float_lif,
+)
+from ..images import Shape3
+from ..network import LIF, Pool, Quantity
 from ..nn import LI, SLSTM, LeakyParallel, Recurrence, RSynaptic, SConv2dLSTM, SpikingNeuron
 from ..nn import LIF as OverTimeLIF
 from ..nn import Adaptive as AdaptiveModule
@@ -19,7 +29,7 @@ from ..nn import Alpha as AlphaModule
 from ..nn import Synaptic as SynapticModule
 from ..nn.leaky import FirstOrder
 from ..nn.rleaky import RecurrentNeuron
-from .lowering import conv_matrix, pool_matrix
+from .lowering import by_gate
 from .neurons import (
     ONE,
     ZERO,
@@ -52,9 +62,9 @@ class Layer:
     neuron: FloatNeuron
     gain: FloatArray | None = None
     synapse: FloatDense | None = None
-    feedback: FloatDense | FloatAffine | None = None
+    feedback: FloatDense | FloatConv2d | FloatAffine | None = None
     fed_back: Quantity = "output"
-    pool: FloatDense | None = None
+    pool: Pool | None = None
     pooled: Quantity = "output"
     head: FloatNeuron | None = None
     sends: Quantity = "output"
@@ -114,21 +124,20 @@ def _recurrent(module: RecurrentNeuron, name: Callable[[str], str], shape: Seque
 
 
 def _feedback(
-    recurrence: Recurrence,
-    name: str,
-    shape: Sequence[int],
-    rows: Sequence[int] | slice = slice(None),
-) -> FloatDense | FloatAffine:
-    """``recurrence`` on steps of ``shape``; ``rows`` puts a convolution's channels in order."""
+    recurrence: Recurrence, name: str, shape: Sequence[int]
+) -> FloatDense | FloatConv2d | FloatAffine:
+    """``recurrence`` on steps of ``shape``."""
     if recurrence.kind == "one_to_one":
         gain = per_neuron(recurrence.weight, shape)
         return FloatAffine(name, np.full(int(np.prod(shape)), gain))
     bias = None if recurrence.bias is None else to_array(recurrence.bias)
     if recurrence.kind == "linear":
         return FloatDense(name, to_array(recurrence.weight), bias)
-    height, width = shape[-2:]
-    matrix = conv_matrix(recurrence.weight[rows], recurrence.padding, height, width)
-    return FloatDense(name, matrix, None if bias is None else np.repeat(bias, height * width))
+    channels, height, width = shape
+    weight = to_array(recurrence.weight)
+    return FloatConv2d(
+        name, weight, (channels, height, width), padding=recurrence.padding, bias=bias
+    )
 
 
 def _leaky_parallel(module: LeakyParallel, name: Callable[[str], str]) -> Layer:
@@ -165,24 +174,23 @@ def _sconv2dlstm(
     # The convolution's gates are i, f, o, g, the node's i, f, g, o.
     i, f, o, g = (range(k * channels, (k + 1) * channels) for k in range(4))
     rows = [*i, *f, *g, *o]
-    weight = module.conv.weight[rows][:, : module.in_channels]
-    bias = module.conv.bias
-    synapse = FloatDense(
-        name("_input"),
-        conv_matrix(weight, module.padding, height, width),
-        None if bias is None else np.repeat(to_array(bias)[rows], height * width),
-    )
+    weight, count = to_array(module.conv.weight)[rows], module.in_channels
+    bias = None if module.conv.bias is None else to_array(module.conv.bias)[rows]
+    read, padding = (count, height, width), module.padding
+    # The node takes gate after gate, a convolution sends the gates of each pixel together.
+    synapse = FloatConv2d(name("_input"), weight[:, :count], read, padding=padding, bias=bias)
+    feedback = FloatConv2d(name("_recurrent"), weight[:, count:], shape, padding=padding)
     layer = Layer(
         lstm(module, name(""), shape),
-        synapse=synapse,
-        feedback=_feedback(module.recurrence, name("_recurrent"), shape, rows),
+        synapse=by_gate(synapse, 4),
+        feedback=by_gate(feedback, 4),
         fed_back="membrane",
     )
     return _pooled(module, layer, name, shape, outputs)
 
 
 def _pooled(
-    module: SConv2dLSTM, layer: Layer, name: Callable[[str], str], shape: Sequence[int],
+    module: SConv2dLSTM, layer: Layer, name: Callable[[str], str], shape: Shape3,
     outputs: Sequence[int],
 ) -> Layer:  # fmt: skip
     """``layer`` with the pool before its threshold: a fire decision of its own, without memory."""
@@ -194,11 +202,12 @@ def _pooled(
             "SConv2dLSTM has avg_pool and an immediate reset, which takes away what the pool "
             "reads, must have reset_delay=True"
         )
-    pool = FloatDense(name("_pool"), pool_matrix(*shape, window), learn=False)  # pyright: ignore[reportCallIssue]
+    window = window if isinstance(window, tuple) else (window, window)
+    pool = Pool(name("_pool"), "sum" if module.avg_pool else "max", shape, window, window)
     # The largest is above θ if any is; a mean is above θ if the sum is above k²·θ.
     level = np.array(0.5)
     if module.avg_pool:
-        level = per_neuron(module.effective_threshold(), outputs) * pool.weight[0].sum()
+        level = per_neuron(module.effective_threshold(), outputs) * np.prod(window)
     memoryless = replace(rule(module, True), reset_mechanism="none")
     head = float_lif(name("_pooled"), pool.size, 0.0, level, memoryless)
     return replace(layer, pool=pool, pooled="membrane" if module.avg_pool else "output", head=head)

@@ -1,37 +1,37 @@
-"""Convolutions and pools as the exact matrices that a dense synapse holds."""
+"""Convolutions as the exact matrices that a dense synapse holds, where no convolution can."""
 
 from __future__ import annotations
 
+from dataclasses import replace
+
+import numpy as np
 import torch
-from torch import Tensor
-from torch.nn import functional
 
-from ..graph import FloatArray
+from ..graph import FloatConv2d, FloatDense, GraphError
+from ..image_ops import convolve
 
-
-def conv_matrix(weight: Tensor, padding: tuple[int, int], height: int, width: int) -> FloatArray:
-    """The matrix of a stride-1 convolution over ``[channels, height, width]`` in C order.
-
-    ``weight`` is ``[m, channels, k, l]``, ``padding`` (height, width). Returns float64
-    ``[m · height · width, channels · height · width]`` where the padding keeps the size.
-    """
-    images = _basis(weight.shape[1], height, width)
-    weight = weight.detach().cpu().double()
-    return functional.conv2d(images, weight, padding=padding).flatten(1).T.contiguous().numpy()
+LARGEST = 1 << 22
+"""Weights of the largest matrix."""
 
 
-def pool_matrix(
-    channels: int, height: int, width: int, window: int | tuple[int, int]
-) -> FloatArray:
-    """Ones that sum each window of a pool whose stride is its window.
+def dense_of(node: FloatConv2d) -> FloatDense:
+    """A convolution as a dense synapse, its weights a matrix; pixel by pixel on both sides."""
+    inputs = node.geometry.inputs
+    if inputs * node.size > LARGEST:
+        raise GraphError(
+            f"reads a vector of {inputs} as an image, whose channels and pixels it would have to "
+            "put in place; must read an image, [T, B, C, H, W]"
+        )
+    basis = torch.eye(inputs, dtype=torch.float64)
+    rows = convolve(basis, torch.as_tensor(node.weight), None, node)
+    bias = None if node.bias is None else np.tile(node.bias, node.size // len(node.bias))
+    return FloatDense(node.name, rows.T.numpy(), bias, node.learn)
 
-    Returns float64 ``[channels · (height // k) · (width // l), channels · height · width]``.
-    """
-    images = _basis(channels, height, width)
-    return (functional.avg_pool2d(images, window) > 0).flatten(1).double().T.contiguous().numpy()
 
-
-def _basis(channels: int, height: int, width: int) -> Tensor:
-    """One image for each pixel, 1 there and 0 elsewhere."""
-    n = channels * height * width
-    return torch.eye(n, dtype=torch.float64).reshape(n, channels, height, width)
+def by_gate(node: FloatConv2d, gates: int) -> FloatDense:
+    """As :func:`dense_of`, but gate after gate, each pixel by pixel; so are the channels."""
+    dense, (channels, height, width) = dense_of(node), node.out_shape
+    order = np.arange(dense.size).reshape(height * width, gates, channels // gates)
+    order = order.swapaxes(0, 1).reshape(-1)
+    bias = None if dense.bias is None else dense.bias[order]
+    return replace(dense, weight=dense.weight[order], bias=bias)

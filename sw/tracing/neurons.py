@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from ..formats import Format
 from ..graph import WIDE, FloatArray, FloatNeuron, float_lif
+from ..images import to_flat
 from ..network import LSTM, Adaptive, Alpha, Neuron, Synaptic
 from ..neurons.table import Tanh
 from ..nn import LIF, SLSTM, ParametricLIF, RSynaptic, SConv2dLSTM, SpikingNeuron
@@ -28,11 +29,12 @@ LSTM_CELL = Format(14, 10)
 
 
 def per_neuron(value: Tensor, shape: Sequence[int]) -> FloatArray:
-    """A number that broadcasts to a step's ``shape``: a scalar, or ``[n]`` in C order."""
+    """A number that broadcasts to a step's ``shape``: a scalar, or ``[n]``, as the node has it."""
     array = to_array(value)
     if array.size == 1:
         return array.reshape(())
-    return np.array(np.broadcast_to(array, shape)).reshape(-1)
+    array = np.array(np.broadcast_to(array, shape))
+    return to_flat(array) if len(shape) == 3 else array.reshape(-1)
 
 
 def to_array(value: Tensor) -> FloatArray:

@@ -7,6 +7,7 @@ import pytest
 import torch
 from reslif.sw import golden
 from reslif.sw.graph import FloatGraph, FloatNeuron, run_float
+from reslif.sw.images import to_flat
 from reslif.sw.network import LIF, LSTM, Dense, Neuron
 from reslif.sw.network_file import load_network, save_network
 from reslif.sw.nn import (
@@ -232,7 +233,7 @@ def test_the_layered_classifier_of_every_neuron(name: str, norm: str) -> None:
 
 
 def test_images_may_come_as_images() -> None:
-    """[T, B, C, H, W] samples are the network's [T, B, n] in C order."""
+    """[T, B, C, H, W] samples are the network's [T, B, n], pixel by pixel."""
     case = BY_NAME["SConv2dLSTM subtract delayed"]
     module = case.module().double().eval()
     flat = input_spikes(PIXELS, 4)
@@ -240,4 +241,5 @@ def test_images_may_come_as_images() -> None:
     graph = from_torch(module, flat)
     direct = from_torch(module[1:], images)
     assert direct.input.size == PIXELS
-    assert torch.equal(run_float(graph, flat)[0], run_float(direct, flat)[0])
+    assert torch.equal(run_float(graph, flat)[0], run_float(direct, to_flat(images))[0])
+    assert not torch.equal(run_float(graph, flat)[0], run_float(direct, flat)[0])
