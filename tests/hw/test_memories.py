@@ -29,6 +29,7 @@ from reslif.hw import (
     events,
     lstm,
     neurons,
+    pool,
     readout,
     weights,
 )
@@ -53,6 +54,7 @@ USERS = (
     events,
     lstm,
     neurons,
+    pool,
     readout,
     weights,
 )
