@@ -116,7 +116,8 @@ def _images(name: str, split: Split, seed: int, folder: Path | None) -> Dataset:
     if split != "stratified":
         raise DataError(f"split is {split!r}, of {name} it must be 'stratified'")
     (images, labels), (test_images, test_labels) = load_images(name, folder)
-    inputs, tests = to_flat(images), to_flat(test_images)
+    # Copies, because files' own bytes are read-only, of which PyTorch warns.
+    inputs, tests = np.array(to_flat(images)), np.array(to_flat(test_images))
     labels, test_labels = labels.astype(np.int64), test_labels.astype(np.int64)
     everything = np.arange(len(labels))
     count = min(5000, len(labels) // 10)

@@ -6,7 +6,9 @@ import sys
 
 import numpy as np
 import pytest
+from data_folders import pictures, write_idx
 from reslif.sw import cli
+from reslif.sw.data_files import FOLDER_VARIABLE
 from reslif.sw.formats import Format
 from reslif.sw.network import Dense, Edge, Input, Network, Readout
 from reslif.sw.network_file import save_network
@@ -81,8 +83,96 @@ def test_stages_leave_a_report(finished):
 def test_evaluate_agrees_with_the_report(finished, monkeypatch, capsys):
     _, run = finished
     assert reslif(monkeypatch, "evaluate", run / "network.safetensors", "--data", "digits") == 0
-    golden = json.loads((run / "report.json").read_text())["accuracy"]["golden"]
-    assert f"{golden:.2%}" in capsys.readouterr().out
+    report = json.loads((run / "report.json").read_text())
+    out = capsys.readouterr().out
+    assert f"accuracy {report['accuracy']['golden']:.2%} on 360 test samples of digits" in out
+    assert report["data"]["digest"] in out
+    assert report["network"]["digest"] in out
+    rate = json.loads((run / "quantise.json").read_text())["spike_rate"]
+    assert rate > 0
+    assert f"4 timesteps, {rate:.4f} spikes" in out
+
+
+def test_evaluate_takes_the_first_samples(finished, monkeypatch, capsys):
+    _, run = finished
+    assert reslif(monkeypatch, "evaluate", run / "network.safetensors", "--samples", 20) == 0
+    hardware = json.loads((run / "report.json").read_text())["accuracy"]["hardware"]
+    captured = capsys.readouterr()
+    assert f"accuracy {hardware:.2%} on 20 test samples" in captured.out
+    assert "samples 20/20" in captured.err
+
+
+IMAGES = """
+name = "images"
+[data]
+set = "mnist"
+{dir}
+[train]
+blocks = 1
+width = 16
+steps = 3
+epochs = 4
+qat_epochs = 2
+augment = 0
+"""
+
+
+@pytest.fixture(scope="module")
+def images(tmp_path_factory):
+    """A recipe for a folder of small images, that folder, and the run after training."""
+    folder = tmp_path_factory.mktemp("images")
+    data = write_idx(folder / "idx", pictures(400, (1, 5, 7)), pictures(90, (1, 5, 7), seed=1))
+    recipe = folder / "images.toml"
+    recipe.write_text(IMAGES.format(dir=f"dir = '{data}'"))
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        for verb in ("train", "quantise"):
+            assert reslif(monkeypatch, verb, recipe, "--out", folder / "run") == 0
+    return recipe, data, folder / "run"
+
+
+def test_images_of_a_folder_are_trained_and_evaluated(images, monkeypatch, capsys):
+    _, data, run = images
+    network = run / "network.safetensors"
+    found = json.loads((run / "quantise.json").read_text())["accuracy"]
+    assert found > 0.8
+    assert reslif(monkeypatch, "evaluate", network, "--data", "mnist", "--data-dir", data) == 0
+    out = capsys.readouterr().out
+    assert f"accuracy {found:.2%} on 90 test samples of mnist" in out
+    assert json.loads((run / "train.json").read_text())["data"]["digest"] in out
+
+
+def test_data_dir_takes_the_place_of_the_recipes(images, tmp_path, monkeypatch, capsys):
+    _, data, run = images
+    recipe = tmp_path / "images.toml"
+    recipe.write_text(IMAGES.format(dir="dir = 'nowhere'"))
+    copy = shutil.copytree(run, tmp_path / "run")
+    error = refused(monkeypatch, capsys, "quantise", recipe, "--out", copy)
+    assert "data set 'mnist' is missing" in error
+    assert reslif(monkeypatch, "quantise", recipe, "--out", copy, "--data-dir", data) == 0
+
+
+def test_evaluate_refuses_what_does_not_fit(images, finished, tmp_path, monkeypatch, capsys):
+    _, data, run = images
+    monkeypatch.delenv(FOLDER_VARIABLE, raising=False)
+    network, digits = run / "network.safetensors", finished[1] / "network.safetensors"
+    mnist = ("--data", "mnist", "--data-dir", data)
+    nodes = (Input("input", 35), Dense("dense", np.ones((10, 35), int), Format(4)))
+    readout = Readout("readout", "sum_current", 10)
+    spikes = tmp_path / "spikes.safetensors"
+    edges = (Edge("input", "dense"), Edge("dense", "readout"))
+    save_network(Network((*nodes, readout), edges, 4), spikes)
+    for arguments, expected in (
+        ((digits, *mnist), "inputs of a timestep of mnist: 35, but 64 of the network"),
+        ((spikes, *mnist), "input format of mnist: u8.8, but u1.0 of the network"),
+        ((network,), "inputs of a timestep of digits: 64, but 35 of the network"),
+        ((network, "--data", "mnist", "--data-dir", tmp_path), "data set 'mnist' is missing"),
+        ((network, "--data", "cifar10"), "data set 'cifar10' is missing"),
+        ((network, "--data", "mnist8"), "data set is 'mnist8', must be one of"),
+        ((network, *mnist, "--split", "file_order"), "split is 'file_order', of mnist"),
+        ((digits, "--samples", -1), "samples is -1, must be at least 0"),
+        ((data, *mnist), "does not exist"),
+    ):
+        assert expected in refused(monkeypatch, capsys, "evaluate", *arguments)
 
 
 def test_a_changed_design_is_not_reported(finished, tmp_path, monkeypatch, capsys):
@@ -136,6 +226,10 @@ RECIPES = {
     "bad bits": ("[train]\nwidth = 0", "width is 0, must be at least 1"),
     "bad seed": ("[data]\nseed = -1", "[data] seed is -1, must be at least 0"),
     "not a table": ("[hardware]\nlayers = 5", "layers is 5, must be a table"),
+    "not a list": ("[train]\nwidths = 16", "widths is 16, must be a list such as [16, 32, 64]"),
+    "list of text": ("[train]\nwidths = ['a']", "widths is ['a'], must be a list such as"),
+    "no folder": ("[data]\ndir = 3", "dir is 3, must be str"),
+    "no data": ("[data]\nset = 'mnist'\ndir = 'none'", "data set 'mnist' is missing"),
     "bad data": ("[data]\nset = 'mnist8'", "data set is 'mnist8'"),
 }
 

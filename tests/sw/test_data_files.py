@@ -30,7 +30,9 @@ def test_idx_folders(name: str, packed: bool, tmp_path: Path) -> None:
     data = load_dataset(name, folder=write_idx(tmp_path, GREY_TRAIN, GREY_TEST, packed))
     assert (data.inputs, data.image, data.classes, str(data.format)) == (35, GREY, 10, "u8.8")
     assert [len(part) for part in (data.train, data.validation, data.test)] == [180, 20, 30]
-    assert data.train.inputs.dtype == np.uint8
+    for part in (data.train, data.validation, data.test):
+        assert part.inputs.dtype == np.uint8
+        assert part.inputs.flags.writeable  # PyTorch warns of others
     assert np.array_equal(data.test.inputs, GREY_TEST[0].reshape(30, -1))
     assert np.array_equal(data.test.labels, GREY_TEST[1])
 
