@@ -97,12 +97,14 @@ def versions() -> dict[str, str]:
 
 def train(run: Run) -> dict[str, Any]:
     """Train in floating point; ``float.safetensors``."""
+    from .models import image_of
     from .train import accuracy_float, train_float
 
     config, data = run.train_config(), run.data()
     start = time.monotonic()
     model, fit = train_float(config, data, run.folder)
-    accuracy = accuracy_float(model, data.test, config.steps, data.format.step)
+    image = image_of(config, data)
+    accuracy = accuracy_float(model, data.test, config.steps, data.format.step, image=image)
     result = {
         "accuracy": accuracy,
         "validation_accuracy": fit.accuracy,

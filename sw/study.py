@@ -20,6 +20,7 @@ import torch
 from . import golden
 from .data import Dataset, Split, load_dataset
 from .evaluate import evaluate
+from .models import image_of
 from .network import LIF, Network
 from .network_file import write_atomically
 from .quantiser import QuantiseConfig, quantise
@@ -38,7 +39,8 @@ def study(
     """
     common = {"block_type": config.block_type, "split": data.split, "seed": config.seed}
     model, fit = train_float(config, data, folder)
-    accuracy = accuracy_float(model, data.test, config.steps, data.format.step)
+    image = image_of(config, data)
+    accuracy = accuracy_float(model, data.test, config.steps, data.format.step, image=image)
     first = {**common, "bits": "float", "accuracy": accuracy, "seconds": round(fit.seconds, 1)}
     samples = data.test.over_time(config.steps)
     calibration = data.train[:256].over_time(config.steps)
