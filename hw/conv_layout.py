@@ -10,7 +10,7 @@ import numpy as np
 from amaranth.hdl import Shape, signed, unsigned
 
 from ..sw.formats import IntArray
-from .conv_tables import Axis
+from .conv_tables import Axis, AxisTable
 
 
 @dataclass(frozen=True)
@@ -162,6 +162,24 @@ class ConvLayout:
         return self.bank_shape[0] * self.bank_shape[1] * self.pixel_words
 
     @property
+    def block(self) -> bool:
+        """Whether banks lie in block RAM; few words take less room in LUTs."""
+        return self.depth > 64
+
+    @cached_property
+    def tables(self) -> tuple[AxisTable, AxisTable]:
+        """What the hardware looks up for an event's row, and for its column."""
+        pitches = self.bank_shape[1] * self.pixel_words, self.pixel_words
+        row_pitches = (1 if self.spread[1] else self.kernel[1]) * self.words, self.words
+        down, across = (
+            AxisTable(*numbers)
+            for numbers in zip(
+                self.axes, self.spread, self.bank_grid, pitches, row_pitches, strict=True
+            )
+        )
+        return down, across
+
+    @property
     def row_taps(self) -> int:
         """Taps whose weights lie in one row."""
         down, across = (
@@ -202,15 +220,15 @@ class ConvLayout:
         and it is an upper bound.
         """
         if isinstance(events, int):
-            busy = events * self.most_event_cycles
+            count, busy = events, events * self.most_event_cycles
         else:
-            busy = int(self.event_cycles(events).sum())
-        return busy + self.beats + self.overhead
+            count, busy = len(events), int(self.event_cycles(events).sum())
+        return busy + self.beats + (self.addend_stages + 3 if count else 3)
 
     @property
-    def overhead(self) -> int:
-        """Cycles of a timestep beside its events and its beats."""
-        return 8
+    def addend_stages(self) -> int:
+        """Registers that a weight passes on its way from its memory to the sums."""
+        return max(2, sum(self.spread) + self.graded)
 
     def bias_row(self, word: int) -> list[int]:
         """What the sums of word ``word`` of a pixel start from, on the grid of ``current``."""

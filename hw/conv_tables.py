@@ -54,3 +54,44 @@ class Axis:
     def most(self) -> int:
         """Outputs that one position can hit: no more in the middle of the widest image."""
         return -(-self.kernel // self.stride)
+
+
+@dataclass(frozen=True)
+class AxisTable:
+    """What the hardware looks up for a position: where its taps begin, and how many there are.
+
+    With ``spread`` the axis' outputs lie in ``banks`` memories, output ``o`` in bank ``o % banks``
+    at ``o // banks``, and all taps are served at once; else there is one bank, the taps are served
+    one after the other, and the first of them is looked up. ``pitch`` is the way between two
+    outputs in a bank, ``row_pitch`` that between the weight rows of two taps.
+    """
+
+    axis: Axis
+    spread: bool
+    banks: int
+    pitch: int
+    row_pitch: int
+
+    @cached_property
+    def columns(self) -> dict[str, list[int]]:
+        """By position: whether it hits an output at all (``any``), how many taps follow the first
+        ones (``more``), the way to the first tap's weight row (``row``); and by bank, whether it
+        holds an output that is hit (``hit0``…), the way to it (``word0``…), and, where all taps
+        are served at once, which of them serves it (``tap0``…).
+        """
+        columns: dict[str, list[int]] = {"any": [], "more": [], "row": []}
+        for bank in range(self.banks):
+            columns |= {f"hit{bank}": [], f"word{bank}": [], f"tap{bank}": []}
+        for hits in self.axis.hits:
+            served = hits if self.spread else hits[:1]
+            columns["any"].append(int(bool(hits)))
+            columns["more"].append(len(hits) - len(served))
+            columns["row"].append(hits[0][0] * self.row_pitch if hits and not self.spread else 0)
+            by_bank = {output % self.banks: (tap, output) for tap, output in served}
+            assert len(by_bank) == len(served)
+            for bank in range(self.banks):
+                tap, output = by_bank.get(bank, (0, 0))
+                columns[f"hit{bank}"].append(int(bank in by_bank))
+                columns[f"word{bank}"].append(output // self.banks * self.pitch)
+                columns[f"tap{bank}"].append(tap if self.spread else 0)
+        return columns
