@@ -206,7 +206,7 @@ def folding_of(recipe: Recipe) -> Any:
     hardware = recipe.hardware
     if hardware.engine != "dataflow":
         raise RecipeError(f"engine is {hardware.engine!r}, must be 'dataflow'")
-    default = Fold(hardware.lanes, hardware.neuron_lanes)
+    default = Fold(hardware.lanes, hardware.neuron_lanes, hardware.taps)
     layers = {}
     for name, values in hardware.layers.items():
         if not isinstance(values, dict):

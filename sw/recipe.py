@@ -33,11 +33,12 @@ class DataRecipe:
 
 @dataclass(frozen=True)
 class HardwareRecipe:
-    """The engine and its folding; ``layers`` has exceptions by the name of a dense node."""
+    """The engine and its folding; ``layers`` has exceptions by the name of a layer."""
 
     engine: str = "dataflow"
     lanes: int = 16
     neuron_lanes: int = 4
+    taps: int = 1
     layers: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
 
 

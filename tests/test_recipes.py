@@ -1,30 +1,47 @@
 """The recipes in examples/: every one can be checked, traced, quantised and laid out."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
+from data_folders import pictures, write_cifar, write_idx
 from reslif.hw.folding import Plan
 from reslif.sw import from_torch
 from reslif.sw.flow import Run, check, folding_of
+from reslif.sw.image_sets import IMAGE_SETS
+from reslif.sw.models import image_of, seen
 from reslif.sw.network import Neuron
 from reslif.sw.nn.layered import NEURONS
 from reslif.sw.quantiser import QuantiseConfig, plan
-from reslif.sw.recipe import load_recipe
+from reslif.sw.recipe import Recipe, load_recipe
 from reslif.sw.train import build_model
 
 EXAMPLES = Path(__file__).parent.parent / "examples"
 RECIPES = sorted(EXAMPLES.rglob("*.toml"))
 
 
+def with_pictures(recipe: Recipe, folder: Path) -> Recipe:
+    """``recipe`` for a few made-up images of the size of its set's, where that set is of files."""
+    if recipe.data.set not in IMAGE_SETS:
+        return recipe
+    write, shape = (
+        (write_cifar, (3, 32, 32)) if recipe.data.set == "cifar10" else (write_idx, (1, 28, 28))
+    )
+    write(folder, pictures(40, shape), pictures(10, shape, seed=1))
+    return replace(recipe, data=replace(recipe.data, dir=str(folder)))
+
+
 @pytest.mark.parametrize("path", RECIPES, ids=lambda path: path.stem)
 def test_a_recipe_leads_to_a_design(path: Path, tmp_path: Path) -> None:
-    run = Run(load_recipe(path), tmp_path, print)
+    run = Run(with_pictures(load_recipe(path), tmp_path), tmp_path, print)
     check(run)
     config, data = run.train_config(), run.data()
     model = build_model(config, data).eval()
-    inputs = data.train.over_time(config.steps)[:, :16]
-    graph = from_torch(model, torch.as_tensor(inputs[:, :4] * data.format.step), data.format)
+    inputs = data.train[:16].over_time(config.steps)
+    raw = torch.tensor(inputs[:, :4], dtype=torch.float64)
+    real = seen(raw, data.format.step, image_of(config, data))
+    graph = from_torch(model, real, data.format)
     settings = QuantiseConfig(bits=config.bits, guard_bits=config.guard_bits)
     network = plan(graph, inputs, settings).network
     assert network.nodes_of(Neuron)
