@@ -12,7 +12,7 @@ from .spatial import windows
 
 MOST_VALUES = 1 << 23
 """Of all nodes together, held at once: a few hundred megabytes."""
-MOST_WINDOWS = 1 << 14
+MOST_WINDOWS = 1 << 13
 """How many windows a convolution's moment is taken from, of all places, steps and samples."""
 
 
@@ -33,12 +33,15 @@ def input_moments(graph: FloatGraph, calibration: IntArray) -> dict[str, FloatAr
     k, k]`` of k weights. Of a gain's input its diagonal, ``[n]``.
     """
     step = graph.input.format.step
+    images = any(isinstance(node, FloatConv2d) for node in graph.nodes)
+    dtype = torch.float32 if images else torch.float64  # in which convolutions are fast
     sums: dict[str, FloatArray] = {}
     parts = pieces(calibration, sum(node.size for node in graph.nodes) * len(calibration))
     random = np.random.default_rng(0)
     for part in parts:
         with torch.no_grad():
-            delivered = run_float_edges(graph, torch.as_tensor(np.asarray(part, np.float64) * step))
+            real = torch.as_tensor(np.asarray(part, np.float64) * step, dtype=dtype)
+            delivered = run_float_edges(graph, real)
         share = part.shape[1] / calibration.shape[1]
         found: dict[int, FloatArray] = {}
         for node in graph.nodes:
@@ -55,7 +58,7 @@ def input_moments(graph: FloatGraph, calibration: IntArray) -> dict[str, FloatAr
             else:
                 rows = x.flatten(0, 1).numpy()
                 moment = found[id(x)] = rows.T @ rows / len(rows)
-            sums[node.name] = sums.get(node.name, 0) + moment * share
+            sums[node.name] = sums.get(node.name, 0) + moment.astype(np.float64) * share
     # Inputs that calibration never saw must not make their weights free of error.
     return {name: moment + _floor(moment) for name, moment in sums.items()}
 

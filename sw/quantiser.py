@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
@@ -22,14 +23,16 @@ from .graph import (
 )
 from .images import to_flat
 from .moments import input_moments
-from .network import Affine, Conv2d, Dense, Input, Network, Neuron, Node
+from .network import Affine, Conv2d, Dense, Input, Join, Network, Neuron, Node, Pool
 from .scale_groups import sends_membrane
 from .scales import Fracs, Scales, Weighted, fracs_of, search_scales, symmetric_limit, weight_codes
 from .tracing import from_torch
-from .widths import narrowed
+from .widths import fitted_joins, narrowed
 
 SENT_GUARD = 4
 """Most guard bits, unless given, of a membrane that is read as a value."""
+JOIN_GUARD = 2
+"""Fraction bits of a join beyond its branch's, where the shortcut multiplies currents."""
 
 
 @dataclass(frozen=True)
@@ -42,7 +45,8 @@ class QuantiseConfig:
             place of ``bits`` (of gains: of 8, or ``bits`` if more).
         guard_bits: fraction bits of a neuron's states beyond those of its current, because the
             floor leak is biased; None is the neuron's leak shift + 2, enough without training, and
-            at most 4 for a membrane that other nodes read as a value.
+            at most 4 for a membrane that other nodes read as a value. Among convolutions, whose
+            states are many, None is no more than gives the threshold leak shift + 6 bits.
         leak_shift: n of ``leak / 2^n``; None is 4, or 8 where a leak is learnt, per neuron or no
             multiple of 1/16.
         membrane_bits: width of every membrane and other state; None is, for each state, the
@@ -106,7 +110,8 @@ def plan(graph: FloatGraph, calibration: IntArray, config: QuantiseConfig) -> Qu
         for node in weighted
     }
     scales = search_scales(graph, bits, input_moments(graph, calibration))
-    guards = {n.name: _guard(graph, n, config) for n in graph.nodes if isinstance(n, FloatNeuron)}
+    graph = _narrow_joins(graph, scales)
+    guards = _guards(graph, scales, config)
     fracs = fracs_of(graph, scales.frac, lambda node: guards[node.name])
     nodes: list[Node] = []
     for node in graph.nodes:
@@ -124,7 +129,7 @@ def plan(graph: FloatGraph, calibration: IntArray, config: QuantiseConfig) -> Qu
             nodes.append(_neuron(node, scales.of(node.name), max(incoming), width, shift, guard))
         else:
             nodes.append(node)
-    wide = Network(tuple(nodes), graph.edges, len(calibration))
+    wide = fitted_joins(Network(tuple(nodes), graph.edges, len(calibration)))
     network, membranes = narrowed(wide, calibration, config.membrane_bits)
     notes = {
         "scales": {name: scales.of(name) for name in sorted(scales.group)},
@@ -168,12 +173,54 @@ def _neuron(
     )
 
 
-def _guard(graph: FloatGraph, node: FloatNeuron, config: QuantiseConfig) -> int:
-    if config.guard_bits is not None:
-        return config.guard_bits
-    guard = _leak_shift(node, config) + 2
-    # They travel with a membrane that others multiply, and add up from layer to layer.
-    return min(guard, SENT_GUARD) if sends_membrane(graph, node) else guard
+def _narrow_joins(graph: FloatGraph, scales: Scales) -> FloatGraph:
+    """``graph`` in which joins drop what a shortcut that multiplies currents adds in fraction bits.
+
+    They would add up from stage to stage, in every state behind. Widths are not chosen yet.
+    """
+    for node in graph.nodes:
+        if not isinstance(node, Join) or node.op != "add":
+            continue
+        sent = fracs_of(graph, scales.frac).sent
+        ends = [graph.sources(node.name, port)[0] for port in node.ports]
+        grown = [name for name in ends if _multiplies_currents(graph, name)]
+        plain = [sent[name] for name in ends if name not in grown]
+        if plain and grown and sent[grown[0]] > plain[0] + JOIN_GUARD:
+            narrow = replace(node, format=Format(WIDE.width, plain[0] + JOIN_GUARD))
+            nodes = tuple(narrow if n is node else n for n in graph.nodes)
+            graph = replace(graph, nodes=nodes)
+    return graph
+
+
+def _multiplies_currents(graph: FloatGraph, name: str) -> bool:
+    node = graph.by_name[name]
+    if not isinstance(node, FloatDense | FloatConv2d):
+        return False
+    source = graph.by_name[graph.sources(name)[0]]
+    while isinstance(source, Pool):
+        source = graph.by_name[graph.sources(source.name)[0]]
+    return isinstance(source, FloatDense | FloatConv2d | FloatAffine | Join)
+
+
+def _guards(graph: FloatGraph, scales: Scales, config: QuantiseConfig) -> dict[str, int]:
+    """Guard bits of every neuron."""
+    images = any(isinstance(node, FloatConv2d) for node in graph.nodes)
+    currents = fracs_of(graph, scales.frac).membrane  # without a guard, that of the current
+    guards: dict[str, int] = {}
+    for node in graph.nodes:
+        if not isinstance(node, FloatNeuron):
+            continue
+        shift = _leak_shift(node, config)
+        guard = shift + 2 if config.guard_bits is None else config.guard_bits
+        if config.guard_bits is None and sends_membrane(graph, node):
+            # They travel with a membrane that others multiply, and add up from layer to layer.
+            guard = min(guard, SENT_GUARD)
+        elif config.guard_bits is None and images and not node.template.OWN_FORMATS:
+            unit = scales.of(node.name) * 2.0 ** -currents[node.name]
+            level = math.floor(math.log2(max(node.numbers["threshold"].min() / unit, 1)))
+            guard = min(max(shift + 5 - level, 0), guard)
+        guards[node.name] = guard
+    return guards
 
 
 def _leak_shift(node: FloatNeuron, config: QuantiseConfig) -> int:

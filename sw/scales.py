@@ -31,7 +31,7 @@ from .scale_groups import UNIT, current_groups
 Weighted: TypeAlias = FloatDense | FloatConv2d | FloatAffine
 """The nodes that multiply: synapses and gains."""
 
-MOST_PRODUCTS = 1 << 25
+MOST_PRODUCTS = 1 << 22
 """Of a convolution's channels as many are judged as take no more multiplications."""
 
 
@@ -111,6 +111,8 @@ def fracs_of(
                 "iand": shortcut,
                 "or": 0,
             }[node.op]
+            if node.format is not None:
+                sent[node.name] = node.format.frac
         else:
             sent[node.name] = incoming[0]
     return result

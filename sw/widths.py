@@ -11,7 +11,7 @@ from . import golden
 from .formats import MAX_WIDTH, Format, IntArray
 from .graph import GraphError
 from .moments import pieces
-from .network import Network, Neuron
+from .network import Join, Network, Neuron
 
 
 def narrowed(
@@ -35,6 +35,19 @@ def narrowed(
         for node in network.nodes_of(Neuron)
     }
     return network, notes
+
+
+def fitted_joins(network: Network) -> Network:
+    """``network`` with the joins that have a format of its fraction bits and all that can occur."""
+    for join in network.nodes_of(Join):
+        if join.format is None:
+            continue
+        exact = join.exact(network.operands(join)).format
+        width = max(1, exact.width - (exact.frac - join.format.frac))
+        fitted = replace(join, format=Format(width, join.format.frac, exact.signed))
+        nodes = tuple(fitted if n.name == join.name else n for n in network.nodes)
+        network = replace(network, nodes=nodes)
+    return network
 
 
 def _free(network: Network) -> list[Neuron]:

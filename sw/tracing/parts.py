@@ -60,7 +60,7 @@ class Parts:
         return name
 
     def add(self, node: FloatNode, ports: Mapping[str, Signal], delay: int = 0) -> Signal:
-        """Add a node that reads ``ports``; returns what it sends. Factors and orders are refused."""
+        """Add a node that reads ``ports``; returns what it sends. No factors, no orders."""
         self.nodes[node.name] = node
         for port, source in ports.items():
             if source.factor is not None:
