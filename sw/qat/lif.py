@@ -37,25 +37,30 @@ class _IntegerLIF(torch.autograd.Function):
         ctx: Any, current: Tensor, leak: Tensor, threshold: Tensor, node: LIF, surrogate: Surrogate
     ) -> tuple[Tensor, Tensor]:
         v = torch.empty_like(current, memory_format=torch.contiguous_format)
-        inside = torch.empty(current.shape, dtype=torch.bool, device=current.device)
-        u = fired = torch.zeros_like(current[0])
-        low, high = node.membrane.min, node.membrane.max
+        fired = torch.empty_like(v)
+        inside = None
+        decay = leak * 2.0**-node.leak_shift
+        before = r = torch.zeros_like(v[0])
+        form = node.membrane
         fire = torch.gt if node.strict else torch.ge
-        for t in range(len(v)):
-            leaked = torch.floor(u * leak * 2.0**-node.leak_shift)
-            if not node.reset_delay or node.reset == "none":
-                value = leaked + current[t]
-            elif node.reset == "subtract":
-                value = leaked + current[t] - fired * threshold
-            elif node.keep_input:
-                value = leaked * (1 - fired) + current[t]
-            else:
-                value = (leaked + current[t]) * (1 - fired)
-            torch.clamp(value, low, high, out=v[t])
-            torch.eq(value, v[t], out=inside[t])
-            fired = fire(v[t], threshold).to(v.dtype)
-            u = _stored(v[t], fired, threshold, node)
-        fired = fire(v, threshold).to(v.dtype)
+        for t, value in enumerate(v):
+            torch.mul(before, decay, out=value).floor_()
+            late = node.reset_delay and t > 0
+            if late and node.reset == "zero" and node.keep_input:
+                value.mul_(1 - r)
+            value.add_(current[t])
+            if late and node.reset == "subtract":
+                value.addcmul_(r, threshold, value=-1)
+            elif late and node.reset == "zero" and not node.keep_input:
+                value.mul_(1 - r)
+            low, high = torch.aminmax(value)
+            if low < form.min or high > form.max:  # rare: most steps need no second look
+                if inside is None:
+                    inside = torch.ones_like(v, dtype=torch.bool)
+                torch.ge(value, form.min, out=inside[t]).logical_and_(value <= form.max)
+                value.clamp_(form.min, form.max)
+            r = fire(value, threshold, out=fired[t])
+            before = _stored(value, r, threshold, node)
         mask = winner_mask(v - threshold) if node.inhibition else None
         ctx.node, ctx.surrogate = node, surrogate
         ctx.save_for_backward(v, inside, fired, leak, threshold, mask)
@@ -70,7 +75,8 @@ class _IntegerLIF(torch.autograd.Function):
         grad_spikes, grad_membrane = grad_outputs
         node: LIF = ctx.node
         v, inside, fired, leak, threshold, mask = ctx.saved_tensors
-        slope = ctx.surrogate.derivative((v - threshold) / threshold) / threshold
+        distance = torch.addcmul(v.new_full((), -1.0), v, 1 / threshold)
+        slope = ctx.surrogate.derivative(distance).div_(threshold)
         grad_fired = torch.zeros_like(v) if grad_spikes is None else grad_spikes
         if mask is not None:
             grad_fired = grad_fired * mask
@@ -82,13 +88,18 @@ class _IntegerLIF(torch.autograd.Function):
 
         # gv is ∂loss/∂v before saturation; gu, ∂loss/∂u, collects what comes from later steps.
         gv = grad_fired * slope
-        gu = torch.zeros_like(v) if grad_membrane is None else grad_membrane.clone()
+        gu = [None] * len(v) if grad_membrane is None else list(grad_membrane.clone())
         decay = leak * 2.0**-node.leak_shift
         for t in range(len(v) - 1, -1, -1):
             if t + 1 < len(v):
-                gu[t] += decay * gv[t + 1] if kept is None else decay * kept[t] * gv[t + 1]
-            gv[t] += gu[t] if stored is None else gu[t] * stored[t]
-            gv[t] *= inside[t]
+                passed = decay * gv[t + 1]
+                if kept is not None:
+                    passed.mul_(kept[t])
+                gu[t] = passed if gu[t] is None else passed.add_(gu[t])
+            if gu[t] is not None:
+                gv[t].add_(gu[t] if stored is None else gu[t] * stored[t])
+            if inside is not None:
+                gv[t].mul_(inside[t])
 
         grad_current = gv
         if zero and node.reset_delay and not node.keep_input and kept is not None:
@@ -104,7 +115,9 @@ class _IntegerLIF(torch.autograd.Function):
             if subtract and node.reset_delay:
                 part[:-1] -= fired[:-1] * gv[1:]
             elif subtract:
-                part -= fired * gu
+                for t, later in enumerate(gu):
+                    if later is not None:
+                        part[t] -= fired[t] * later
             grad_threshold = part.sum_to_size(threshold.shape)
         return grad_current, grad_leak, grad_threshold, None, None
 

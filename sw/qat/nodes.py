@@ -28,7 +28,7 @@ from ..network import (
 from ..nn.surrogate import Surrogate
 from ..over_time import Seen, stacked
 from .lif import run_integer_lif
-from .ops import ThroughOps, join_through, score_over_time
+from .ops import ThroughOps, aligned, join_through, score_over_time
 
 Weighted: TypeAlias = Dense | Conv2d | Affine
 """The nodes that multiply."""
@@ -82,10 +82,12 @@ class Integers:
 
     def total(self, node: Neuron, operands: Mapping[str, Sequence[tuple[Edge, Tensor]]]) -> Tensor:
         """The sum of the currents, on the neuron's grid."""
-        current: Tensor | float = 0.0
-        for edge, value in operands["input"]:
-            current = current + value * 2.0 ** (node.current_frac - self.frac(edge))
-        assert isinstance(current, Tensor)
+        currents = [
+            aligned(value, node.current_frac - self.frac(edge)) for edge, value in operands["input"]
+        ]
+        current = currents[0]
+        for other in currents[1:]:
+            current = current + other
         return current
 
     def frac(self, edge: Edge) -> int:

@@ -92,13 +92,18 @@ class _Tanh(torch.autograd.Function):
         return grads[0] * slope, None, None
 
 
+def aligned(value: Tensor, shift: int) -> Tensor:
+    """``value · 2^shift``."""
+    return value * 2.0**shift if shift else value
+
+
 def join_through(
     node: Join, branch: Tensor, at_branch: int, shortcut: Tensor, at_shortcut: int
 ) -> Tensor:
     """:func:`reslif.sw.golden.join_step`; operands come with their fractions."""
     if node.op == "add":
         frac = max(at_branch, at_shortcut)
-        value = branch * 2.0 ** (frac - at_branch) + shortcut * 2.0 ** (frac - at_shortcut)
+        value = aligned(branch, frac - at_branch) + aligned(shortcut, frac - at_shortcut)
     elif node.op == "and":
         frac = at_branch + at_shortcut
         value = branch * shortcut

@@ -23,8 +23,8 @@ def from_torch(module: nn.Module, sample: Tensor, input_format: Format = SPIKE) 
     Carried over: ``nn.Linear`` with a ``BatchNormOverTime`` behind it and ``ConvOverTime`` with a
     ``BatchNormOverTime2d`` (folded, running statistics), ``AvgPoolOverTime``, ``MaxPoolOverTime``
     and ``GlobalAvgPool``, ``BatchNormTT1d`` and ``BatchNormTT2d``, every neuron of
-    :mod:`reslif.sw.nn` (with ``multi_step=True``, from rest), its spikes and, with ``output=True``, its membrane; joins and
-    readouts, ``+`` and ``*`` of two signals; at the end ``sum(0)`` or ``mean(0)`` over time, and
+    :mod:`reslif.sw.nn` (with ``multi_step=True``, from rest), its spikes and, with
+    ``output=True``, its membrane; joins and readouts, ``+`` and ``*`` of two signals; at the end ``sum(0)`` or ``mean(0)`` over time, and
     of membranes ``[-1]`` or ``amax(0)``; a leading ``DirectEncoder``; ``Identity``, ``Dropout``,
     and any flattening or unflattening behind the batch. A module called twice becomes two nodes
     with copies of its parameters. A mean over time becomes a sum: same classes. A signal ``[T, B,
