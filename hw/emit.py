@@ -131,7 +131,7 @@ def _layer(plan: Plan, engine: Dataflow, name: str) -> dict[str, Any]:
             "taps": unit.layout.taps,
             "banks": unit.layout.banks,
             "cycles_per_event": unit.layout.most_event_cycles,
-            "cycles_per_step_end": unit.layout.beats + unit.layout.overhead,
+            "cycles_per_step_end": unit.layout.cycles_per_step(1) - unit.layout.most_event_cycles,
         }
     if isinstance(node, JoinNode):
         entry["shortcut"] = "accumulator" if name in plan.merged else "adder"
