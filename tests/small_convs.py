@@ -29,9 +29,7 @@ def conv(
     """Random weights and biases; padded so that stride 1 keeps the size."""
     random = np.random.default_rng([out, kernel, stride, *shape, *name.encode()])
     form = Format(bits, frac)
-    weight = random.integers(
-        -form.max + 1, form.max + 1, (out, shape[0] // groups, kernel, kernel)
-    )
+    weight = random.integers(-form.max + 1, form.max + 1, (out, shape[0] // groups, kernel, kernel))
     pad = kernel // 2 if padding is None else padding
     biases = random.integers(-form.max, form.max + 1, out) if bias else None
     return Conv2d(name, weight, form, shape, (stride, stride), (pad, pad), groups, biases)
@@ -138,3 +136,19 @@ def conv_samples(net: Network, seed: int = 0, steps: int = 4, batch: int = 3) ->
     form = net.input.format
     shape = (steps, batch, net.input.size)
     return random.integers(form.min, form.max + 1, shape) * (random.random(shape) < 0.7)
+
+
+def tiny_ms(classes: int = 2) -> Network:
+    """A stem, a block whose shortcut is strided and pooled on its way, few neurons."""
+    shape, half = (2, 4, 4), (2, 2, 2)
+    nodes: list[Node] = [
+        Input("x", 16, PIXELS), conv("stem", (1, 4, 4), 2), neurons("lif1", shape),
+        conv("a", shape, 2, stride=2), neurons("lif2", half), conv("b", half, 2),
+        conv("down", shape, 2, 1, 2, bits=3, frac=0), Join("one", "add", 8),
+        neurons("lif3", half), conv("c", half, 2), Join("two", "add", 8), neurons("lif4", half),
+        pool("all", "sum", half, 2), dense("out", 2, classes),
+        Readout("readout", "sum_current", classes),
+    ]  # fmt: skip
+    text = """x stem lif1 a lif2 b one.branch lif3 c two.branch lif4 all out readout,
+        stem down one.shortcut, one two.shortcut"""
+    return network(nodes, text)
