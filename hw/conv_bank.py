@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 from amaranth.hdl import Module, Mux, Shape, Signal
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
@@ -31,7 +33,8 @@ class ConvBank(wiring.Component):
         Write ``start`` to a word which nothing reads.
     """
 
-    FORWARD = True
+    FORWARD: ClassVar[tuple[int, ...]] = (1, 2)
+    """Distances of two additions to the same word at which the second takes the first's sums."""
 
     def __init__(
         self, depth: int, lanes: int, addend: Shape, shift: int, total: Shape, *, block: bool
@@ -79,11 +82,10 @@ class ConvBank(wiring.Component):
             adding.eq(reading),
             adding_word.eq(reading_word),
         ]
-        if self.FORWARD:
-            m.d.sync += [
-                just_before.eq(reading & (reading_word == self.word)),
-                before_that.eq(adding & (adding_word == self.word)),
-            ]
+        if 1 in self.FORWARD:
+            m.d.sync += just_before.eq(reading & (reading_word == self.word))
+        if 2 in self.FORWARD:
+            m.d.sync += before_that.eq(adding & (adding_word == self.word))
 
         before = Signal.like(read.data, reset_less=True)
         after, written = Signal.like(before), Signal.like(before, reset_less=True)
