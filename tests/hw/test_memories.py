@@ -18,6 +18,7 @@ from amaranth.hdl import Elaboratable, Fragment, Module, Signal, Value, signed
 from amaranth.lib import stream
 from amaranth.lib.memory import Memory
 from batch_sim import Batch
+from conv_sim import layout_of, random_case
 from neuron_sim import EXAMPLES, assert_same, expected, random_currents, simulate
 from reslif import hw
 from reslif.hw import (
@@ -167,6 +168,32 @@ def test_arrays_with_poisoned_memories_equal_the_golden_step(node, words):
         got = simulate(node, 6 // words, currents, form, idle, stall)
         assert_same(got, expected(node, currents, form))
     assert 0 < got.values["sent.spike"].mean() < 1
+
+
+CONVS = {
+    "one word": layout_of((6, 1, 1), 2, 1, lanes=2, out_lanes=2, initial=signed(8)),
+    "two words": layout_of((6, 1, 2), 4, 1, lanes=2, out_lanes=1),
+    "one tap": layout_of((3, 3, 3), 2, 3, padding=1, lanes=2, out_lanes=2, initial=signed(8)),
+    "all taps": layout_of((4, 3, 2), 4, 2, padding=1, lanes=2, out_lanes=1, taps=4),
+}
+
+
+@pytest.mark.usefixtures("poison")
+@pytest.mark.parametrize("name", CONVS)
+def test_convolutions_with_poisoned_memories_equal_plain_loops(name):
+    case = random_case(CONVS[name], 0, 3, 1)
+    assert case.values.any()
+    for idle, stall in [(0.0, 0.0), (0.0, 0.6), (0.4, 0.0)]:
+        np.testing.assert_array_equal(case.simulate(idle, stall).sums, case.expected)
+
+
+@pytest.mark.usefixtures("poison")
+def test_a_convolution_reads_such_data_where_it_forwards(monkeypatch):
+    """Two additions on, the word is written in the cycle that reads it."""
+    monkeypatch.setattr(conv_bank.ConvBank, "FORWARD", (1,))
+    case = random_case(CONVS["two words"], 0, 3, 1)
+    wrong = case.simulate().sums != case.expected
+    assert wrong.any()
 
 
 @pytest.mark.usefixtures("poison")
