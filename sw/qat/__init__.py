@@ -122,7 +122,15 @@ class QATNetwork(nn.Module):
                 f"node '{name}': its integers may reach {largest}, must stay below 2^53 to be "
                 "exact in floating point (fewer bits, guard_bits or leak_shift)"
             )
-        self.dtype = torch.float32 if largest < 1 << 24 else torch.float64
+        # Double precision only where it is needed: it costs several times as much.
+        self.dtypes = {
+            name: torch.float32 if most < 1 << 24 else torch.float64 for name, most in reach.items()
+        }
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """The widest type that any node computes in."""
+        return max(self.dtypes.values(), key=lambda dtype: torch.finfo(dtype).bits)
 
     def float_graph(self) -> FloatGraph:
         """The real parameters as they are now, from which to plan anew."""
@@ -241,12 +249,14 @@ class QATNetwork(nn.Module):
             raise NetworkError(f"samples leave the input's format {form}")
         # Rounded once, however many steps a loop takes.
         numbers = {
-            node.name: {what: v.to(self.dtype) for what, v in self.integers(node).items()}
+            node.name: {
+                what: v.to(self.dtypes[node.name]) for what, v in self.integers(node).items()
+            }
             for node in network.nodes
             if isinstance(node, Weighted | Neuron)
         }
-        evaluator = Integers(network, numbers, self.surrogates)
-        seen = run_over_time(network, samples.to(self.dtype), evaluator)
+        evaluator = Integers(network, numbers, self.surrogates, self.dtypes)
+        seen = run_over_time(network, samples.to(self.dtypes[network.input.name]), evaluator)
         return {
             (node.name, what): value
             for node in network.order

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import TypeAlias
 
 import numpy as np
+import torch
 from torch import Tensor, nn
 
 from ..formats import Format
@@ -49,12 +50,15 @@ class Integers:
         network: Network,
         numbers: Mapping[str, Mapping[str, Tensor]],
         surrogates: Mapping[str, Surrogate],
+        dtypes: Mapping[str, torch.dtype],
     ) -> None:
         self.network = network
         self.numbers = numbers
         self.surrogates = surrogates
+        self.dtypes = dtypes
 
     def block(self, node: Node, operands: Mapping[str, Sequence[tuple[Edge, Tensor]]]) -> Seen:
+        operands = self._cast(node, operands)
         if isinstance(node, LIF) and not node.rectify:
             current, numbers = self.total(node, operands), self.numbers[node.name]
             spikes, membrane = run_integer_lif(
@@ -76,9 +80,17 @@ class Integers:
         memory: dict[str, Tensor],
         t: int,
     ) -> Seen:
+        operands = self._cast(node, operands)
         if isinstance(node, Neuron):
             return self.neuron(node, self.total(node, operands), memory)
         return self.stateless(node, operands, t)
+
+    def _cast(
+        self, node: Node, operands: Mapping[str, Sequence[tuple[Edge, Tensor]]]
+    ) -> Mapping[str, Sequence[tuple[Edge, Tensor]]]:
+        """What arrives, in the type that holds every integer of ``node``."""
+        dtype = self.dtypes[node.name]
+        return {port: [(e, value.to(dtype)) for e, value in of] for port, of in operands.items()}
 
     def total(self, node: Neuron, operands: Mapping[str, Sequence[tuple[Edge, Tensor]]]) -> Tensor:
         """The sum of the currents, on the neuron's grid."""
