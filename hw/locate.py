@@ -39,7 +39,7 @@ def quotient(value: Any, divisor: int, below: int) -> Any:
 
 @dataclass(frozen=True)
 class Stage:
-    """A register stage that moves whenever the next one has room."""
+    """A register stage that moves whenever the next one has room; ``values`` as attributes."""
 
     valid: Value
     ready: Value
@@ -51,9 +51,17 @@ class Stage:
         except KeyError:
             raise AttributeError(name) from None
 
+    def send(self, m: Module, output: Any) -> None:
+        """Connects the stage to a stream whose payload has the same names."""
+        m.d.comb += [self.ready.eq(output.ready), output.valid.eq(self.valid)]
+        m.d.comb += [output.payload[name].eq(value) for name, value in self.values.items()]
 
-def stage(m: Module, before: Stage, name: str, **values: ValueLike) -> Stage:
-    """The stage behind ``before``, which takes ``values`` over; bubbles close up."""
+
+def stage(m: Module, before: Any, name: str, **values: ValueLike) -> Stage:
+    """The stage behind ``before``, a stage or a stream, which takes ``values`` over.
+
+    Bubbles close up.
+    """
     after = Stage(
         Signal(name=f"{name}_valid"),
         Signal(name=f"{name}_ready"),
@@ -113,43 +121,30 @@ class Locate(wiring.Component):
         channels, height, width = self.shape
         pixels = height * width
         event, place = self.input.payload, self.output.payload
-
-        first = Stage(self.input.valid, self.input.ready, {})
-        second = stage(
-            m, first, "pixel",
-            value=event.value,
-            ends=event.end_of_step,
-            last=event.end_of_sample,
+        first = stage(
+            m, self.input, "pixel",
             pixel=quotient(event.index, channels, channels * pixels),
             # Only the rest of the division is wanted, so its bits will do.
             channel=event.index[: len(place.channel)],
+            **_passed(event),
+        )  # fmt: skip
+        second = stage(
+            m, first, "row",
+            channel=(first.channel - first.pixel * channels)[: len(place.channel)],
+            y=quotient(first.pixel, width, pixels),
+            x=first.pixel[: len(place.x)],
+            **_passed(first),
         )  # fmt: skip
         third = stage(
-            m, second, "row",
-            value=second.value,
-            ends=second.ends,
-            last=second.last,
-            channel=(second.channel - second.pixel * channels)[: len(place.channel)],
-            y=quotient(second.pixel, width, pixels),
-            x=second.pixel[: len(place.x)],
+            m, second, "column",
+            channel=second.channel,
+            y=second.y,
+            x=(second.x - second.y * width)[: len(place.x)],
+            **_passed(second),
         )  # fmt: skip
-        fourth = stage(
-            m, third, "column",
-            value=third.value,
-            ends=third.ends,
-            last=third.last,
-            channel=third.channel,
-            y=third.y,
-            x=(third.x - third.y * width)[: len(place.x)],
-        )  # fmt: skip
-        m.d.comb += [
-            fourth.ready.eq(self.output.ready),
-            self.output.valid.eq(fourth.valid),
-            place.value.eq(fourth.value),
-            place.end_of_step.eq(fourth.ends),
-            place.end_of_sample.eq(fourth.last),
-            place.channel.eq(fourth.channel),
-            place.y.eq(fourth.y),
-            place.x.eq(fourth.x),
-        ]
+        third.send(m, self.output)
         return m
+
+
+def _passed(event: Any) -> dict[str, Any]:
+    return {name: getattr(event, name) for name in ("value", "end_of_step", "end_of_sample")}
