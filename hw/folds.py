@@ -13,7 +13,6 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from math import gcd
 
-from ..sw.images import Shape3
 from ..sw.network import Conv2d, Dense, Edge, Input, Network, Neuron, Node, Pool, Readout
 from .conv_layout import taps_choices
 from .streams import words_of
@@ -113,7 +112,7 @@ class Lanes:
                 add(edge.source, shape[0], f"channels that '{edge.target}' reads")
         return result
 
-    def subsampled(self, edge: Edge) -> Shape3 | None:
+    def subsampled(self, edge: Edge) -> tuple[int, int, int] | None:
         """What is left of a feature map on ``edge`` without pixels that its target never reads;
         None if they are not taken out.
         """

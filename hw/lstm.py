@@ -8,7 +8,7 @@ from typing import Any
 from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value, unsigned
 from amaranth.lib import data
 
-from .activation import Lookup
+from .activation import BLOCK_ENTRIES, Lookup
 from .lanes import Pipe, fire, saturate
 from .memories import memory
 from .neuron_model import Arrival, LaneUpdate, NeuronModel
@@ -30,6 +30,11 @@ class LSTMModel(NeuronModel):
     clips = 2
     unstored = ("membrane",)
     ahead = Lookup.stages
+
+    def memories(self, lanes: int) -> list[tuple[int, int, bool]]:
+        frac, entries = self.node.table_frac, len(self.node.tanh.entries)
+        waiting = words_of(self.node.size, lanes), (frac + 2) * lanes, True
+        return [waiting] * len(WAITING) + [(entries, frac + 1, entries > BLOCK_ENTRIES)] * lanes
 
     def memory_ports(self, lanes: int) -> int:
         return 2 * len(WAITING) + 2 * lanes

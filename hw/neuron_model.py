@@ -11,8 +11,9 @@ from amaranth.hdl import Module, Shape, Signal, Value, signed, unsigned
 from amaranth.lib import data
 
 from ..sw.network import Neuron
+from .blockram import block_rams
 from .lanes import NeuronConfig, Pipe
-from .streams import shape_of
+from .streams import index_shape, shape_of, words_of
 
 
 @dataclass
@@ -102,6 +103,11 @@ class NeuronModel:
         width = self.states["membrane"].width
         return {"spike": unsigned(1), "membrane": signed(width), "margin": signed(width + 1)}
 
+    def memories(self, lanes: int) -> list[tuple[int, int, bool]]:
+        """Depth, width, and whether they must lie in block RAM, of the model's own memories."""
+        del lanes
+        return []
+
     def memory_ports(self, lanes: int) -> int:
         """Memory ports that the model itself has, beside the array's."""
         del lanes
@@ -118,3 +124,50 @@ class NeuronModel:
     def update(self, pipe: Pipe, config: Any, state: Any, numbers: Any, current: Any) -> LaneUpdate:
         """The datapath of one lane: all that it reads is valid in the first stage."""
         raise NotImplementedError
+
+
+@dataclass(frozen=True, eq=False)
+class ArrayLayout:
+    """Where the states and the numbers of ``model``'s neurons lie, ``lanes`` a word."""
+
+    model: NeuronModel
+    lanes: int
+
+    @property
+    def words(self) -> int:
+        return words_of(self.model.node.size, self.lanes)
+
+    @property
+    def place(self) -> Shape:
+        """The index of a word."""
+        return index_shape(self.words)
+
+    @property
+    def width(self) -> int:
+        """Bits of a word of states."""
+        return self.model.stored.size * self.lanes
+
+    @property
+    def masked(self) -> bool:
+        """Whether a sample's first timestep masks what it reads: where that saves block RAM."""
+        return block_rams(self.words, self.width) < block_rams(2 << self.place.width, self.width)
+
+    @property
+    def rows(self) -> int:
+        """Rows of the memory of states; unless masked, the lower half holds zeros."""
+        return self.words if self.masked else 2 << self.place.width
+
+    @cached_property
+    def period(self) -> int:
+        """Words after which the neurons' numbers repeat, as those of channels do in each pixel."""
+        if self.model.shared:
+            return 1
+        for words in range(1, self.words):
+            neurons = words * self.lanes
+            if self.model.node.size % neurons == 0 and all(
+                (array.reshape(-1, neurons) == array[:neurons]).all()
+                for array in self.model.node.numbers.values()
+                if array.ndim
+            ):
+                return words
+        return self.words

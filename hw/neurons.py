@@ -9,20 +9,18 @@ of their own, what is read then is masked instead.
 
 from __future__ import annotations
 
-from functools import cached_property
 from types import SimpleNamespace
 from typing import Any
 
-from amaranth.hdl import Cat, Module, Mux, Shape, Signal, Value, unsigned
+from amaranth.hdl import Cat, Module, Mux, Signal, Value, unsigned
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
-from .blockram import block_rams
 from .lanes import Pipe
 from .memories import memory
-from .neuron_model import NeuronModel
+from .neuron_model import ArrayLayout, NeuronModel
 from .popcount import popcount
-from .streams import current_stream, index_shape, packed, words_of
+from .streams import current_stream, index_shape, packed
 
 
 class NeuronArray(wiring.Component):
@@ -45,7 +43,7 @@ class NeuronArray(wiring.Component):
         self.model = model
         self.lanes = lanes
         self.sends = sends
-        self.words = words_of(model.node.size, lanes)
+        self.layout = ArrayLayout(model, lanes)
         self.probes: dict[str, tuple[Signal, Signal]] = {}
         """For each state variable, when a word of it is written and the word; by elaboration."""
         spike = data.StructLayout({name: model.results[name] for name in sends})
@@ -66,43 +64,11 @@ class NeuronArray(wiring.Component):
     @property
     def memory_ports(self) -> int:
         """Ports, reading or writing, of all its memories."""
-        return 2 + (self.period > 1) + self.model.memory_ports(self.lanes)
-
-    @property
-    def masked(self) -> bool:
-        """Whether a sample's first timestep masks what it reads: where that saves block RAM."""
-        width = self.model.stored.size * self.lanes
-        return block_rams(self.words, width) < block_rams(2 << self.place.width, width)
-
-    @property
-    def place(self) -> Shape:
-        """The index of a word."""
-        return index_shape(self.words)
-
-    @property
-    def rows(self) -> int:
-        """Rows of the memory of states; unless masked, the lower half holds zeros."""
-        return self.words if self.masked else 2 << self.place.width
-
-    @cached_property
-    def period(self) -> int:
-        """Words after which the neurons' numbers repeat, as those of channels do in each pixel."""
-        size = self.model.node.size
-        if self.model.shared:
-            return 1
-        for words in range(1, self.words):
-            neurons = words * self.lanes
-            if size % neurons == 0 and all(
-                (array.reshape(-1, neurons) == array[:neurons]).all()
-                for array in self.model.node.numbers.values()
-                if array.ndim
-            ):
-                return words
-        return self.words
+        return 2 + (self.layout.period > 1) + self.model.memory_ports(self.lanes)
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
-        model, lanes, words, stages = self.model, self.lanes, self.words, self.model.stages
+        model, lanes, layout, stages = self.model, self.lanes, self.layout, self.model.stages
 
         # The whole pipeline moves, or nothing does.
         move = Signal()
@@ -114,7 +80,7 @@ class NeuronArray(wiring.Component):
         beat = self.currents.payload
         arrival = model.arrive(m, move, accept, beat)
         # A word must have been written back before it is read again: with few words, wait.
-        waits = words * model.node.INPUTS <= stages
+        waits = layout.words * model.node.INPUTS <= stages
         clear = ~(valids.any() | arrival.busy) | ~starting if waits else 1
         m.d.comb += [
             self.currents.ready.eq(move & clear),
@@ -124,18 +90,18 @@ class NeuronArray(wiring.Component):
             m.d.sync += starting.eq(beat.end_of_step)
 
         # Stage 0: its neurons' state is read.
-        word, fresh, enter = Signal(self.place), Signal(init=1), Signal()
+        word, fresh, enter = Signal(layout.place), Signal(init=1), Signal()
         m.d.comb += enter.eq(arrival.valid & move)
         with m.If(enter):
             m.d.sync += word.eq(Mux(arrival.end_of_step, 0, word + 1))
             with m.If(arrival.end_of_step):
                 m.d.sync += fresh.eq(arrival.end_of_sample)
         row = data.ArrayLayout(model.stored, lanes)
-        states = m.submodules.states = memory(row, self.rows, block=True)
+        states = m.submodules.states = memory(row, layout.rows, block=True)
         write, read = states.write_port(), states.read_port()
         m.d.comb += [read.en.eq(enter), read.addr.eq(Cat(word, ~fresh))]
         stored = read.data
-        if self.masked:
+        if layout.masked:
             masks, stored = Signal(), Signal(row)
             m.d.comb += stored.as_value().eq(Mux(masks, 0, read.data.as_value()))
             with m.If(enter):
@@ -193,21 +159,22 @@ class NeuronArray(wiring.Component):
     def numbers(self, m: Module, enter: Signal, ends: Value) -> list[Any]:
         """Each lane's numbers, valid in stage 1: plain integers if they never change."""
         node, shape, lanes = self.model.node, self.model.parameters, self.lanes
+        period = self.layout.period
         # Surplus lanes get the last neuron's.
-        neurons = [min(i, node.size - 1) for i in range(self.period * lanes)]
+        neurons = [min(i, node.size - 1) for i in range(period * lanes)]
         entries = [
             {n: int(array[neuron] if array.ndim else array) for n, array in node.numbers.items()}
             for neuron in neurons
         ]
-        if self.period == 1:
+        if period == 1:
             return [SimpleNamespace(**entry) for entry in entries]
         bits = [sum(n << shape[name].offset for name, n in e.items()) for e in entries]
         rows = [packed(bits[i : i + lanes], shape.size) for i in range(0, len(bits), lanes)]
         width = shape.size * lanes
         table = m.submodules.parameters = memory(unsigned(width), len(rows), rows, block=True)
-        read, place = table.read_port(), Signal(index_shape(self.period))
+        read, place = table.read_port(), Signal(index_shape(period))
         m.d.comb += [read.addr.eq(place), read.en.eq(enter)]
         with m.If(enter):
-            m.d.sync += place.eq(Mux(ends | (place == self.period - 1), 0, place + 1))
+            m.d.sync += place.eq(Mux(ends | (place == period - 1), 0, place + 1))
         row = data.View(data.ArrayLayout(shape, lanes), read.data)
         return [row[lane] for lane in range(lanes)]

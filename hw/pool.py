@@ -13,7 +13,6 @@ from amaranth.hdl import Cat, Module, Mux, Shape, Signal, Value
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
-from ..sw.images import Shape3
 from ..sw.network import Pool as PoolNode
 from ..sw.network import PoolOp
 from .folds import FoldingError
@@ -68,7 +67,9 @@ class _OnImages(wiring.Component):
     out.
     """
 
-    def __init__(self, shape: Shape3, lanes: int, value: Shape, result: Shape) -> None:
+    def __init__(
+        self, shape: tuple[int, int, int], lanes: int, value: Shape, result: Shape
+    ) -> None:
         self.shape = shape
         self.lanes = lanes
         self.words = shape[0] // lanes
@@ -114,7 +115,7 @@ class Pool(_OnImages):
     def __init__(
         self,
         op: PoolOp,
-        shape: Shape3,
+        shape: tuple[int, int, int],
         window: tuple[int, int],
         counts: tuple[int, int],
         *,
@@ -206,7 +207,9 @@ class Subsample(_OnImages):
 
     latency = 1
 
-    def __init__(self, shape: Shape3, stride: tuple[int, int], lanes: int, value: Shape) -> None:
+    def __init__(
+        self, shape: tuple[int, int, int], stride: tuple[int, int], lanes: int, value: Shape
+    ) -> None:
         self.stride = stride
         super().__init__(shape, lanes, value, value)
 

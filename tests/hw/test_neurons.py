@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from amaranth.hdl import Fragment
 from neuron_sim import EXAMPLES, assert_same, differ, expected, random_currents, simulate
-from reslif.hw import neurons
+from reslif.hw import neuron_model
 from reslif.hw.lanes import signed_digits
 from reslif.hw.lif import LIFModel
 from reslif.hw.models import MODELS, neuron_array
@@ -123,11 +123,11 @@ def test_signed_digits(value):
 def test_masked_states_equal_golden(node, lanes, monkeypatch):
     """As where the zeros of a sample's first timestep would take block RAMs of their own."""
     form = Format(8, 4)
-    assert not neuron_array_of(node, lanes, form).masked
-    monkeypatch.setattr(neurons, "block_rams", lambda depth, _: depth)
+    assert not neuron_array_of(node, lanes, form).layout.masked
+    monkeypatch.setattr(neuron_model, "block_rams", lambda depth, _: depth)
     array = neuron_array_of(node, lanes, form)
-    assert array.masked
-    assert array.rows == array.words == 6 // lanes
+    assert array.layout.masked
+    assert array.layout.rows == array.layout.words == 6 // lanes
     currents = random_currents(form, node.size * node.INPUTS, 12)
     want = expected(node, currents, form)
     assert_same(simulate(node, lanes, currents, form, 0.2, 0.3), want)
@@ -142,11 +142,11 @@ def neuron_array_of(node, lanes, form):
 
 def test_masks_only_where_they_save_block_ram():
     node = node_of("subtract", True, size=7)
-    assert not neuron_array_of(node, 1, CURRENT).masked
+    assert not neuron_array_of(node, 1, CURRENT).layout.masked
     # 784 words of 40 bits take three block RAMs, twice as many five.
     large = neuron_array_of(replace(node, size=3136), 4, CURRENT)
-    assert large.masked
-    assert large.rows == 784
+    assert large.layout.masked
+    assert large.layout.rows == 784
 
 
 @pytest.mark.parametrize(("lanes", "period"), [(1, 3), (3, 1), (2, 3), (6, 1), (4, 3), (5, 3)])
@@ -156,7 +156,7 @@ def test_numbers_that_repeat_are_stored_once(lanes, period):
     leak, threshold = np.array([3, 9, 16]), np.array([20, 40, 60])
     node = replace(node, leak=np.tile(leak, 4), threshold=np.tile(threshold, 4))
     array = neuron_array_of(node, lanes, CURRENT)
-    assert array.period == period
+    assert array.layout.period == period
     assert array.memory_ports == 2 + (period > 1)
     currents = currents_for(12)
     want = expected(node, currents, CURRENT)
@@ -168,5 +168,5 @@ def test_numbers_that_all_but_repeat_are_stored():
     threshold = np.tile([20, 40, 60], 4)
     threshold[-1] += 1
     node = replace(node_of("subtract", True, size=12), threshold=threshold)
-    assert neuron_array_of(node, 1, CURRENT).period == 12
-    assert neuron_array_of(node, 3, CURRENT).period == 4
+    assert neuron_array_of(node, 1, CURRENT).layout.period == 12
+    assert neuron_array_of(node, 3, CURRENT).layout.period == 4
