@@ -38,9 +38,10 @@ def test_a_recipe_leads_to_a_design(path: Path, tmp_path: Path) -> None:
     check(run)
     config, data = run.train_config(), run.data()
     model = build_model(config, data).eval()
-    inputs = data.train[:16].over_time(config.steps)
+    image = image_of(config, data)
+    inputs = data.train[: 4 if image else 16].over_time(config.steps)
     raw = torch.tensor(inputs[:, :4], dtype=torch.float64)
-    real = seen(raw, data.format.step, image_of(config, data))
+    real = seen(raw, data.format.step, image)
     graph = from_torch(model, real, data.format)
     settings = QuantiseConfig(bits=config.bits, guard_bits=config.guard_bits)
     network = plan(graph, inputs, settings).network
