@@ -43,9 +43,14 @@ def _onednn_is_exact(
     """Whether oneDNN is there, and exact on large integers.
 
     Its direct algorithm is, in any order of summation. Of PyTorch's own choice among algorithms
-    nothing is promised; hence this one by its name, and a look whether it keeps to it.
+    nothing is promised; hence this one by its name, and a look whether it keeps to it. In 2.13
+    it reads beside its operands where an image of one channel becomes a column of pixels.
     """
-    if not torch.backends.mkldnn.is_available():
+    size = [
+        (extent + 2 * pad - window) // step + 1
+        for extent, pad, window, step in zip(shape[1:], padding, weight[2:], stride, strict=True)
+    ]
+    if not torch.backends.mkldnn.is_available() or 1 in size:
         return False
     random = torch.Generator().manual_seed(0)
     largest = (1 << 24) // (7 * weight[1] * weight[2] * weight[3])
