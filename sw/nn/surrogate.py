@@ -43,7 +43,10 @@ class Surrogate:
     """Base of the surrogates: calling one with x gives spikes, ``derivative`` is its backward."""
 
     def derivative(self, x: Tensor) -> Tensor:
-        """Stand-in for d spike / d x, same shape and dtype as ``x`` (distance to threshold)."""
+        """Stand-in for d spike / d x, same shape and dtype as ``x`` (distance to threshold).
+
+        Differentiable itself, in ``x``: what regularises by it needs its slope.
+        """
         raise NotImplementedError
 
     def gradient(self, x: Tensor, grad_spikes: Tensor) -> Tensor:
@@ -107,7 +110,7 @@ class ATan(Surrogate):
     def derivative(self, x: Tensor) -> Tensor:
         peak = self.alpha / 2
         slope = torch.addcmul(x.new_ones(()), x, x, value=(math.pi * peak) ** 2).reciprocal_()
-        return slope if peak == 1 else slope.mul_(peak)
+        return slope if peak == 1 else slope * peak
 
 
 @dataclass(frozen=True)
@@ -169,7 +172,7 @@ class SpikeRateEscape(Surrogate):
         self._require_positive("slope")
 
     def derivative(self, x: Tensor) -> Tensor:
-        return (x - 1).abs_().mul_(-self.beta).exp_().mul_(self.slope)
+        return (x - 1).abs_().mul_(-self.beta).exp_() * self.slope
 
 
 @dataclass(frozen=True)
@@ -225,7 +228,7 @@ class SparseFastSigmoid(Surrogate):
         self._require_finite("B")
 
     def derivative(self, x: Tensor) -> Tensor:
-        return (x.abs() * self.slope + 1).square_().reciprocal_().masked_fill_(x <= self.B, 0)
+        return (x.abs() * self.slope + 1).square_().reciprocal_().masked_fill(x <= self.B, 0)
 
 
 @dataclass(frozen=True)
