@@ -29,9 +29,11 @@ class _ConvBuilder(_Builder):
     def put(self, node: Node, shape: Shape3, **ports: list[str]) -> str:
         name = self.add(node, **ports)
         self.shapes[name] = shape
-        self.seen[name] = self._run(node, {p: [self.seen[s] for s in ss] for p, ss in ports.items()},
-                                    {p: [self.values[s].format.frac for s in ss]
-                                     for p, ss in ports.items()})  # fmt: skip
+        read = {port: [self.seen[s] for s in sources] for port, sources in ports.items()}
+        fracs = {
+            port: [self.values[s].format.frac for s in sources] for port, sources in ports.items()
+        }
+        self.seen[name] = self._run(node, read, fracs)
         return name
 
     def _run(self, node: Node, operands: dict, fracs: dict) -> np.ndarray:
@@ -104,7 +106,8 @@ class _ConvBuilder(_Builder):
             padding = tuple(int(self.random.integers(0, w)) for w in window)
         elif self.chance(0.2):
             window = stride = shape[1:]
-        node = Pool(f"pool{len(self.nodes)}", self.pick(["sum", "max"]), shape, window, stride, padding)  # pyright: ignore  # fmt: skip
+        op, name = self.pick(["sum", "max"]), f"pool{len(self.nodes)}"
+        node = Pool(name, op, shape, window, stride, padding)
         return self.put(node, node.out_shape, input=[source])
 
     def fire(self, sources: list[str]) -> str:

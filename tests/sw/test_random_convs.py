@@ -43,7 +43,8 @@ def test_they_spike_and_use_everything() -> None:
         lifs = network.nodes_of(LIF)
         trace = golden.run(network, random_conv_samples(network, seed), None)
         rates = [float(trace[lif.name, "spike"].mean()) for lif in lifs]
-        found["alive"] += all(0.001 < rate < 0.99 for rate in rates)
+        found["layers"] += len(lifs)
+        found["living layers"] += sum(0.001 < rate < 0.99 for rate in rates)
         found["by channel"] += any(lif.threshold.ndim for lif in lifs)
         found["loop"] += any(edge.delay for edge in network.edges)
         for pool in network.nodes_of(Pool):
@@ -62,13 +63,13 @@ def test_they_spike_and_use_everything() -> None:
             found["grouped"] += 1 < conv.groups
             found["depthwise"] += 1 < conv.groups == conv.shape[0]
             found["uneven"] += conv.padding[0] != conv.padding[1]
-    assert found["alive"] > 0.8 * len(SEEDS), found
+    assert found["living layers"] > 0.9 * found["layers"], found
     wanted = (
         "by channel", "loop", "sum", "max", "padded pool", "overlapping", "join add", "join and",
         "join iand", "narrow", "currents", "graded", "strided", "strided 1x1", "grouped",
         "depthwise", "uneven",
     )  # fmt: skip
-    assert all(found[what] >= 2 for what in wanted), found
+    assert all(found[what] >= 1 for what in wanted), found
 
 
 def test_switches_leave_out_what_they_name() -> None:
