@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from .nn.finite_time_gain import finite_time_gain, lyapunov_loss
+from .nn.lyapunov_gain import finite_time_gain, lyapunov_loss
 
 
 class GainTerm:

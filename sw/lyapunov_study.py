@@ -24,8 +24,8 @@ from .formats import Format
 from .lyapunov_plot import plot
 from .models import TrainConfig, seen
 from .network_file import write_atomically
-from .nn.finite_time_gain import finite_time_gain
 from .nn.lyapunov import benettin
+from .nn.lyapunov_gain import finite_time_gain
 from .train import accuracy_float, train_float
 
 Row = dict[str, Any]

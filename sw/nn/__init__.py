@@ -10,6 +10,8 @@ from .batchnorm import BatchNormOverTime, BatchNormOverTime2d, BatchNormTT1d, Ba
 from .blocks import DeepSNNStack, MembraneShortcutBlock, PlainBlock, SEWBlock
 from .conv import AvgPoolOverTime, ConvOverTime, GlobalAvgPool, MaxPoolOverTime
 from .conv_blocks import MSBasicBlock, PlainBasicBlock, SEWBasicBlock
+from .conv_lif import ConvLIFBlock
+from .conv_lyapunov import ConvLyapunovSNN, VGGLyapunovSNN, create_conv_snn
 from .conv_networks import MSResNet, PlainResNet, SEWResNet
 from .encoders import DirectEncoder, RateEncoder
 from .errors import LayerError
@@ -20,6 +22,8 @@ from .layered import LayeredSNN
 from .leaky import Leaky
 from .leakyparallel import LeakyParallel
 from .lif import LIF, LIFState
+from .lyapunov import benettin, lyapunov_spectrum, surrogate_exponent
+from .lyapunov_gain import finite_time_gain, lyapunov_loss
 from .networks import FeedForwardSNN, ResidualSNN, build_snn, lif_neuron, rate_decode
 from .parametric import ParametricLIF
 from .quant import state_quant
@@ -52,6 +56,8 @@ __all__ = [
     "BatchNormOverTime2d",
     "BatchNormTT1d",
     "BatchNormTT2d",
+    "ConvLIFBlock",
+    "ConvLyapunovSNN",
     "ConvOverTime",
     "DeepSNNStack",
     "DirectEncoder",
@@ -91,17 +97,24 @@ __all__ = [
     "SumCurrent",
     "Surrogate",
     "Synaptic",
+    "VGGLyapunovSNN",
     "atan",
+    "benettin",
     "build_snn",
+    "create_conv_snn",
     "fast_sigmoid",
+    "finite_time_gain",
     "functional",
     "lif_neuron",
+    "lyapunov_loss",
+    "lyapunov_spectrum",
     "rate_decode",
     "scaled_fast_sigmoid",
     "sigmoid",
     "spikegen",
     "state_quant",
     "surrogate",
+    "surrogate_exponent",
     "surrogate_gradient",
     "utils",
 ]

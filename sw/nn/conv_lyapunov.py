@@ -18,9 +18,9 @@ from .conv import AvgPoolOverTime
 from .conv_lif import ConvLIFBlock, spiking_layer, xavier_linear
 from .encoders import DirectEncoder, RateEncoder
 from .errors import LayerError
-from .finite_time_gain import Gain, finite_time_gain
 from .lif import LIF
 from .lyapunov import Exponent, benettin
+from .lyapunov_gain import Gain, finite_time_gain
 from .readout import SumCurrent
 
 ENCODINGS = ("rate", "direct", "none")

@@ -9,7 +9,7 @@ import torch
 from reslif.sw.nn import LIF, DirectEncoder, LayerError, RateEncoder
 from reslif.sw.nn.conv_lif import ConvLIFBlock
 from reslif.sw.nn.conv_lyapunov import ConvLyapunovSNN, VGGLyapunovSNN, create_conv_snn
-from reslif.sw.nn.finite_time_gain import lyapunov_loss
+from reslif.sw.nn.lyapunov_gain import lyapunov_loss
 from snntorch import surrogate
 from torch import Tensor, nn
 

@@ -17,8 +17,8 @@ from reslif.sw.nn import (
     Synaptic,
     fast_sigmoid,
 )
-from reslif.sw.nn.finite_time_gain import lyapunov_loss
 from reslif.sw.nn.lyapunov import benettin, lyapunov_spectrum, surrogate_exponent
+from reslif.sw.nn.lyapunov_gain import lyapunov_loss
 from reslif.sw.nn.surrogate import SparseFastSigmoid
 from torch import Tensor, nn
 

@@ -9,7 +9,7 @@ import torch
 from reslif.sw.nn import LIF, LayerError, RLeaky, SumCurrent, atan
 from reslif.sw.nn.batchnorm import BatchNormOverTime, BatchNormOverTime2d
 from reslif.sw.nn.conv import AvgPoolOverTime, ConvOverTime, GlobalAvgPool, MaxPoolOverTime
-from reslif.sw.nn.finite_time_gain import finite_time_gain, lif_tangent, lyapunov_loss
+from reslif.sw.nn.lyapunov_gain import finite_time_gain, lif_tangent, lyapunov_loss
 from reslif.sw.nn.surrogate import (
     ATan,
     FastSigmoid,
