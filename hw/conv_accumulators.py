@@ -106,8 +106,7 @@ class ConvAccumulators(wiring.Component):
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
-        layout, output = self.layout, self.currents
-        banks = [self.bank() for _ in range(layout.banks)]
+        banks = [self.bank() for _ in range(self.layout.banks)]
         for number, bank in enumerate(banks):
             m.submodules[f"bank{number}"] = bank
             m.d.comb += [
@@ -116,8 +115,19 @@ class ConvAccumulators(wiring.Component):
                 bank.addends.eq(self.addends[number]),
             ]
 
-        # Words go from the memories to their registers to the output, when there is room.
-        reading, ends_sample, move, step = Signal(), Signal(), Signal(), Signal()
+        step, showing = self.send(m, banks)
+        m.d.comb += self.ready.eq(~showing & ~self.restart(m, banks, step))
+        return m
+
+    def send(self, m: Module, banks: list[ConvBank]) -> tuple[Signal, Signal]:
+        """Words go from the memories to their registers to the output, when there is room.
+
+        Returns whether a word is left behind, and whether any is on its way.
+        """
+        layout, output = self.layout, self.currents
+        reading, ends_sample, move, step = (
+            Signal(name=name) for name in ("reading", "ends_sample", "move", "step")
+        )
         parts = layout.lanes // layout.out_lanes
         part = Signal(index_shape(parts))
         place = walk(m, layout, step, "reading")
@@ -133,6 +143,7 @@ class ConvAccumulators(wiring.Component):
                 m.d.sync += reading.eq(0)
         with m.If(self.drain):
             m.d.sync += [reading.eq(1), ends_sample.eq(self.end_of_sample)]
+
         stages: list[tuple[Value, ...]] = [(reading, part, step & place.last)]
         for _ in range(2):
             after = tuple(Signal(len(value)) for value in stages[-1])
@@ -142,8 +153,14 @@ class ConvAccumulators(wiring.Component):
         valid, shown_part, last = stages[-1]
         showing = Signal()
         m.d.comb += showing.eq(Cat(stage[0] for stage in stages).any())
-        shown = banks[0].shown.as_value()
-        for bank in banks[1:]:
+        shown = Const(0, len(banks[0].shown.as_value()))
+        for number, bank in enumerate(banks):
+            m.d.comb += [
+                bank.show.eq(showing),
+                bank.move.eq(move),
+                bank.pick.eq(place.banks[number]),
+                bank.shown_word.eq(place.word),
+            ]
             shown |= bank.shown.as_value()
         width = len(output.payload.values.as_value())
         with m.If(move):
@@ -155,34 +172,33 @@ class ConvAccumulators(wiring.Component):
                 output.payload.end_of_step.eq(last),
                 output.payload.end_of_sample.eq(last & ends_sample),
             ]
+        return step, showing
 
-        # Words that have been read and not yet been started afresh: after reset, all of them.
+    def restart(self, m: Module, banks: list[ConvBank], step: Signal) -> Value:
+        """Words that have been read (``step``) are started, in the same order: after reset, all.
+
+        Returns whether some have yet to be.
+        """
+        layout = self.layout
         words = layout.size // layout.lanes
         stale = Signal(range(words + 1), init=words)
-        starting, ready = Signal(), Signal()
+        starting = Signal()
         m.d.sync += stale.eq(stale + step - starting)
-        m.d.comb += self.ready.eq(~showing & ~stale.any())
-        target = walk(m, layout, starting, "starting")
-        m.d.comb += ready.eq(stale.any())
-        row = self.start(m, target.channels, ready, starting)
+        place = walk(m, layout, starting, "starting")
         start = Signal(data.ArrayLayout(layout.current, layout.lanes), reset_less=True)
         word, chosen = Signal(index_shape(layout.depth)), Signal(layout.banks)
         m.d.sync += [
-            start.as_value().eq(row),
-            word.eq(target.word),
-            chosen.eq(Cat(target.banks) & starting.replicate(layout.banks)),
+            start.as_value().eq(self.start(m, place.channels, stale.any(), starting)),
+            word.eq(place.word),
+            chosen.eq(Cat(place.banks) & starting.replicate(layout.banks)),
         ]
         for number, bank in enumerate(banks):
             m.d.comb += [
-                bank.show.eq(showing),
-                bank.move.eq(move),
-                bank.pick.eq(place.banks[number]),
-                bank.shown_word.eq(place.word),
                 bank.load.eq(chosen[number]),
                 bank.loaded_word.eq(word),
                 bank.start.eq(start),
             ]
-        return m
+        return stale.any()
 
     def bank(self) -> ConvBank:
         """One bank."""
@@ -196,8 +212,11 @@ class ConvAccumulators(wiring.Component):
             block=layout.block,
         )
 
-    def start(self, m: Module, channels: Signal, ready: Signal, starting: Signal) -> Any:
-        """What a word starts from; drives ``starting``, which takes it, in view of ``ready``."""
+    def start(self, m: Module, channels: Signal, wanted: Value, starting: Signal) -> Any:
+        """What word ``channels`` of a pixel starts from.
+
+        Drives ``starting``: a word is ``wanted``, and here is what it starts from.
+        """
         layout = self.layout
         width = layout.current.width
         biases = [
@@ -206,7 +225,7 @@ class ConvAccumulators(wiring.Component):
         ]
         bias = Array(biases)[channels] if len(set(map(repr, biases))) > 1 else biases[0]
         if layout.initial is None:
-            m.d.comb += starting.eq(ready)
+            m.d.comb += starting.eq(wanted)
             return bias
 
         # A word of the shortcut is gathered beat by beat.
@@ -214,7 +233,7 @@ class ConvAccumulators(wiring.Component):
         held = Signal(data.ArrayLayout(layout.initial, layout.lanes), reset_less=True)
         part, full = Signal(index_shape(parts)), Signal()
         m.d.comb += [
-            starting.eq(ready & full),
+            starting.eq(wanted & full),
             self.initial.ready.eq(~full | starting),
         ]
         with m.If(starting):
