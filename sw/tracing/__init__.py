@@ -13,8 +13,9 @@ from ..graph import FloatGraph, GraphError, run_float
 from ..images import to_flat
 from ..nn import utils
 from ..nn.neuron_state import StatefulNeuron
-from .builder import LEAVES, Builder
+from .builder import Builder
 from .lines import last_user_line
+from .vocabulary import LEAVES
 
 
 def from_torch(module: nn.Module, sample: Tensor, input_format: Format = SPIKE) -> FloatGraph:
@@ -24,13 +25,13 @@ def from_torch(module: nn.Module, sample: Tensor, input_format: Format = SPIKE) 
     ``BatchNormOverTime2d`` (folded, running statistics), ``AvgPoolOverTime``, ``MaxPoolOverTime``
     and ``GlobalAvgPool``, ``BatchNormTT1d`` and ``BatchNormTT2d``, every neuron of
     :mod:`reslif.sw.nn` (with ``multi_step=True``, from rest), its spikes and, with
-    ``output=True``, its membrane; joins and readouts, ``+`` and ``*`` of two signals; at the end ``sum(0)`` or ``mean(0)`` over time, and
-    of membranes ``[-1]`` or ``amax(0)``; a leading ``DirectEncoder``; ``Identity``, ``Dropout``,
-    and any flattening or unflattening behind the batch. A module called twice becomes two nodes
-    with copies of its parameters. A mean over time becomes a sum: same classes. A signal ``[T, B,
-    ...]`` becomes ``[T, B, n]`` in C order, but images ``[T, B, C, H, W]`` pixel by pixel
-    (:mod:`reslif.sw.images`), the network's inputs too; the 1/k² of an average lies in the weights
-    that read it.
+    ``output=True``, its membrane; joins and readouts, ``+`` and ``*`` of two signals; at the end
+    ``sum(0)`` or ``mean(0)`` over time, and of membranes ``[-1]`` or ``amax(0)``; a leading
+    ``DirectEncoder``; ``Identity``, ``Dropout``, and any flattening or unflattening behind the
+    batch. A module called twice becomes two nodes with copies of its parameters. A mean over time
+    becomes a sum: same classes. A signal ``[T, B, ...]`` becomes ``[T, B, n]`` in C order, but
+    images ``[T, B, C, H, W]`` pixel by pixel (:mod:`reslif.sw.images`), the network's inputs too;
+    the 1/k² of an average lies in the weights that read it.
 
     ``sample`` is an example input ``[T, B, ...]`` (``[B, ...]`` before a ``DirectEncoder``), on
     which the graph must reproduce the module's output. ``input_format`` is what the network's

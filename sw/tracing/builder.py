@@ -9,61 +9,40 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
-import torch
 from torch import Tensor, fx, nn
 
-from ..formats import Format
-from ..graph import FloatAffine, FloatConv2d, FloatDense, FloatNeuron
+from ..formats import Format, IntArray
+from ..graph import FloatAffine, FloatDense, FloatNeuron
 from ..images import Shape3
 from ..network import Input, Join, JoinOp, Readout, ReadoutKind
 from ..nn import (
     BatchNormOverTime,
     BatchNormOverTime2d,
     BatchNormTT1d,
-    BatchNormTT2d,
     ConvOverTime,
     DirectEncoder,
     LastMembrane,
     MaxMembrane,
-    SpikeAnd,
-    SpikeCount,
-    SpikeIAnd,
-    SpikeOr,
     SpikeRate,
     SpikingNeuron,
-    SumCurrent,
 )
 from .images import POOLS, convolution, pooling, reshaped
 from .layers import NEURONS, lower
 from .lines import Translator
 from .neurons import to_array
 from .parts import Parts, Signal
-
-_JOINS: dict[type[nn.Module], JoinOp] = {SpikeAnd: "and", SpikeIAnd: "iand", SpikeOr: "or"}
-_READOUTS: dict[type[nn.Module], ReadoutKind] = {
-    SpikeCount: "count",
-    SpikeRate: "count",
-    SumCurrent: "sum_current",
-    LastMembrane: "last_membrane",
-    MaxMembrane: "max_membrane",
-}
-_NORMS = (BatchNormTT1d, BatchNormTT2d)
-_RESHAPING = {nn.Flatten: "start_dim", nn.Unflatten: "dim"}
-"""Where each begins."""
-_TRANSPARENT = (nn.Identity, nn.Dropout, *_RESHAPING)
-_FOLDED: dict[type[nn.Module], tuple[type, str]] = {
-    BatchNormOverTime: (FloatDense, "a Linear"),
-    BatchNormOverTime2d: (FloatConv2d, "a ConvOverTime"),
-}
-"""Batch norms that fold into the synapse that they follow."""
-LEAVES = (
-    *NEURONS, ConvOverTime, *POOLS, *_FOLDED, *_NORMS, DirectEncoder, *_JOINS, *_READOUTS,
-)  # fmt: skip
-"""Modules that are one operation each, beside PyTorch's own."""
-_ADDS = (operator.add, operator.iadd, torch.add)
-_MULTIPLIES = (operator.mul, operator.imul, torch.mul)
-_REDUCTIONS = ("sum", "mean", "amax", torch.sum, torch.mean, torch.amax)
-_FLATTENS = ("flatten", torch.flatten)
+from .vocabulary import (
+    ADDS,
+    FLATTENS,
+    FOLDED,
+    JOINS,
+    MULTIPLIES,
+    NORMS,
+    READOUTS,
+    REDUCTIONS,
+    RESHAPING,
+    TRANSPARENT,
+)
 
 
 class Builder(Translator):
@@ -115,13 +94,13 @@ class Builder(Translator):
             self._module(n, module, result)
         elif n.op == "get_attr":
             raise self._refuse(n, f"operand '{n.target}' is a constant, must be a signal")
-        elif n.target in (*_ADDS, *_MULTIPLIES):
+        elif n.target in (*ADDS, *MULTIPLIES):
             if len(n.args) != 2 or n.kwargs:
                 raise self._refuse(n, f"{n.name} with options, must have two signals only")
-            self._join(n, "add" if n.target in _ADDS else "and", result)
-        elif n.target in _REDUCTIONS:
+            self._join(n, "add" if n.target in ADDS else "and", result)
+        elif n.target in REDUCTIONS:
             self._reduction(n, result)
-        elif n.target in _FLATTENS:
+        elif n.target in FLATTENS:
             options = dict(zip(("start_dim", "end_dim"), n.args[1:], strict=False)) | n.kwargs
             self._reshaped(n, "flatten", options.get("start_dim", 0), result)
         elif n.target is operator.getitem and n.args[0] in self.tuples:
@@ -146,14 +125,14 @@ class Builder(Translator):
 
     def _module(self, n: fx.Node, module: nn.Module, result: Any) -> None:
         kind = type(module)
-        if kind in _JOINS:
-            self._join(n, _JOINS[kind], result)
+        if kind in JOINS:
+            self._join(n, JOINS[kind], result)
             return
         if len(n.args) != 1 or n.kwargs:
             raise self._refuse(n, f"{kind.__name__} called with options, must have one signal")
         source = self._source(n, n.args[0])
-        if isinstance(module, _TRANSPARENT):
-            start = getattr(module, _RESHAPING[kind]) if kind in _RESHAPING else 2
+        if isinstance(module, TRANSPARENT):
+            start = getattr(module, RESHAPING[kind]) if kind in RESHAPING else 2
             self._reshaped(n, kind.__name__, start, result)
         elif isinstance(module, DirectEncoder):
             if source.node != "input":
@@ -174,7 +153,7 @@ class Builder(Translator):
             self.signals[n] = self.parts.pool(pool, source, divisor)
         elif isinstance(module, BatchNormOverTime | BatchNormOverTime2d):
             self._check_signal(n, result, features=isinstance(module, BatchNormOverTime))
-            synapse, what = _FOLDED[kind]
+            synapse, what = FOLDED[kind]
             if not isinstance(self.parts.nodes[source.node], synapse):
                 raise self._refuse(n, f"batch norm must directly follow {what} to fold into it")
             if not self._alone(source):
@@ -182,7 +161,7 @@ class Builder(Translator):
             scale, shift = (to_array(value) for value in module.scale_and_shift())
             self.parts.rescale(source.node, scale, shift)
             self.signals[n] = source
-        elif isinstance(module, _NORMS):
+        elif isinstance(module, NORMS):
             self._check_signal(n, result, features=isinstance(module, BatchNormTT1d))
             pixels = result[0, 0, 0].numel()  # with the channels of each side by side
             gain, bias = (
@@ -191,10 +170,10 @@ class Builder(Translator):
             self.signals[n] = self.parts.synapse(FloatAffine(self._name(n), gain, bias), source)
         elif isinstance(module, NEURONS):
             self._neuron(n, module, source, result)
-        elif kind in _READOUTS:
+        elif kind in READOUTS:
             if isinstance(module, LastMembrane | MaxMembrane):
                 source, _ = self._place(n, module.lif, source, result.shape[1:], "_lif")
-            self._readout(n, _READOUTS[kind], source, result)
+            self._readout(n, READOUTS[kind], source, result)
             if kind is SpikeRate:
                 self._mean(n)
         elif isinstance(module, nn.BatchNorm1d):
@@ -257,14 +236,14 @@ class Builder(Translator):
         if op == "add":
             # Of two sides that mean the same, the longer way round is the branch.
             order = list(self.parts.nodes)
-            operands.sort(key=lambda signal: order.index(signal.node), reverse=True)
+            ways = {s.node: (self.parts.depth[s.node], order.index(s.node)) for s in operands}
+            operands.sort(key=lambda signal: ways[signal.node], reverse=True)
         if self._before(n, 0).shape != self._before(n, 1).shape:
             raise self._refuse(n, "joins two signals of different shapes, must be the same")
         self._check_signal(n, result)
-        order = operands[0].order
-        if not np.array_equal(order, operands[1].order):
+        if not _alike(operands[0].order, operands[1].order):
             raise self._refuse(n, "joins a flattened image with what is none, must be both")
-        join = Join(self._name(n), op, int(np.prod(result.shape[2:])))
+        join, order = Join(self._name(n), op, int(np.prod(result.shape[2:]))), operands[0].order
         branch, shortcut = (replace(signal, order=None) for signal in operands)
         joined = self.parts.add(join, {"branch": branch, "shortcut": shortcut})
         self.signals[n] = replace(joined, order=order)
@@ -333,3 +312,9 @@ class Builder(Translator):
         base = str(n.target) if n.op == "call_module" else n.name
         base = re.sub(r"\W", "_", base, flags=re.ASCII) + suffix
         return self.parts.free_name(base if base[0].isalpha() else f"layer{base}")
+
+
+def _alike(order: IntArray | None, other: IntArray | None) -> bool:
+    if order is None or other is None:
+        return order is other
+    return np.array_equal(order, other)

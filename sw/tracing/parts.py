@@ -46,6 +46,8 @@ class Parts:
 
     nodes: dict[str, FloatNode] = field(default_factory=dict)
     edges: list[Edge] = field(default_factory=list)
+    depth: dict[str, int] = field(default_factory=dict)
+    """How many nodes lie on the longest way from the input to each."""
 
     def graph(self) -> FloatGraph:
         """The graph of what is there."""
@@ -62,6 +64,8 @@ class Parts:
     def add(self, node: FloatNode, ports: Mapping[str, Signal], delay: int = 0) -> Signal:
         """Add a node that reads ``ports``; returns what it sends. No factors, no orders."""
         self.nodes[node.name] = node
+        before = [self.depth[s.node] for s in ports.values() if not delay and s.node in self.depth]
+        self.depth[node.name] = max([self.depth.get(node.name, 0), *(1 + d for d in before)])
         for port, source in ports.items():
             if source.factor is not None:
                 raise GraphError(

@@ -60,8 +60,8 @@ def test_they_spike_and_use_everything() -> None:
             found["graded"] += not source.format.signed and source.format.width > 1
             found["strided"] += conv.stride != (1, 1)
             found["strided 1x1"] += conv.stride != (1, 1) and conv.kernel == (1, 1)
-            found["grouped"] += 1 < conv.groups
-            found["depthwise"] += 1 < conv.groups == conv.shape[0]
+            found["grouped"] += conv.groups > 1
+            found["depthwise"] += conv.groups == conv.shape[0] > 1
             found["uneven"] += conv.padding[0] != conv.padding[1]
     assert found["living layers"] > 0.9 * found["layers"], found
     wanted = (

@@ -7,11 +7,12 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from reslif.sw import golden
+from reslif.sw import golden, moments
 from reslif.sw.formats import Format
 from reslif.sw.graph import FloatAffine, FloatConv2d, FloatGraph, FloatNeuron, GraphError, run_float
 from reslif.sw.images import chw_to_hwc, to_flat
-from reslif.sw.network import Join, Pool
+from reslif.sw.network import LIF as IntegerLIF
+from reslif.sw.network import Join, Network, Pool
 from reslif.sw.nn import (
     LIF,
     AvgPoolOverTime,
@@ -312,3 +313,59 @@ def test_what_cannot_be_carried_over_is_refused_with_its_line(name: str) -> None
     source, start = inspect.getsourcelines(function)
     assert text.startswith(__file__)
     assert start <= int(text.split(":")[1]) < start + len(source)
+
+
+def test_a_shortcut_of_currents_adds_no_fraction_bits_from_stage_to_stage() -> None:
+    model = MSResNet(1, 4, widths=(4, 6, 8, 8), blocks=1, neuron={"threshold": 0.5})
+    images = np.random.default_rng(0).integers(0, 16, (T, 24, 1, 8, 8))
+    x = torch.as_tensor(images / 16, dtype=torch.float32)
+    for _ in range(4):
+        model(x)
+    graph = from_torch(model.eval(), x[:, :3], PIXELS)
+    network = plan(graph, images, QuantiseConfig()).network
+    joins = network.nodes_of(Join)
+    # The first stage's shortcut is an identity; the others' are convolutions of currents.
+    assert [join.format is None for join in joins] == [True, False, False, False]
+    for join in joins[1:]:
+        (branch,), (shortcut,) = (
+            network.operands(join)["branch"],
+            network.operands(join)["shortcut"],
+        )
+        assert join.format is not None
+        assert join.format.frac == branch.format.frac + 2 < shortcut.format.frac
+        assert join.exact(network.operands(join)).format.width - join.format.width > 0
+    for neuron in network.nodes_of(IntegerLIF):
+        # As many bits as its threshold needs, or the most there are.
+        guard = guard_of(network, neuron)
+        low = int(np.min(neuron.threshold))
+        assert 0 <= guard <= 6
+        assert low >= 1 << 8 or guard == 6
+        assert guard == 0 or low < 1 << 11
+    trace = golden.run(network, to_flat(images))
+    assert sum(trace.saturations.values()) == 0
+    fixed = plan(graph, images, QuantiseConfig(guard_bits=3)).network
+    assert {guard_of(fixed, neuron) for neuron in fixed.nodes_of(IntegerLIF)} == {3}
+
+
+def guard_of(network: Network, neuron: IntegerLIF) -> int:
+    """Fraction bits of the membrane beyond those of its currents."""
+    currents = network.operands(neuron)["input"]
+    return neuron.membrane.frac - max(current.format.frac for current in currents)
+
+
+def test_calibration_in_pieces_is_calibration(monkeypatch: pytest.MonkeyPatch) -> None:
+    module = Net(*NETS["convolution, norm, neuron"][:1])
+    graph, flat = from_torch(module, real(pixels(3)), PIXELS), to_flat(pixels(20))
+    whole = moments.input_moments(graph, flat)
+    monkeypatch.setattr(moments, "MOST_VALUES", 3 * T * sum(node.size for node in graph.nodes))
+    assert len(moments.pieces(flat, T * sum(node.size for node in graph.nodes))) == 7
+    parts = moments.input_moments(graph, flat)
+    for name, moment in whole.items():
+        # A convolution's is taken from some of its windows; here from all.
+        assert np.allclose(parts[name], moment, rtol=0.05, atol=0.05 * np.abs(moment).max())
+    (conv,) = (node for node in graph.nodes if isinstance(node, FloatConv2d))
+    images = real(pixels(20)).flatten(0, 1)
+    columns = nn.functional.unfold(images, 3, padding=1).transpose(1, 2).flatten(0, 1)
+    second = (columns.T @ columns / len(images)).numpy()
+    assert whole[conv.name].shape == (1, 27, 27)
+    assert np.allclose(whole[conv.name][0], second, rtol=0.02, atol=0.02 * second.max())
