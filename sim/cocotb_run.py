@@ -12,7 +12,7 @@ from cocotb_tools.runner import get_runner
 from .design import Design
 from .errors import SimulationError
 from .job import PACKED_MODE, REGISTERS, Job, Outcome, deadlock, read_words
-from .recorder import PLUSARG, bind_file
+from .recorder import COUNTS, PLUSARG, bind_file
 from .verilator import TOP, Recipe, build, environment_set
 
 # cocotb needs to see the top's ports, and nothing slows the simulation like all signals.
@@ -31,8 +31,11 @@ def recipe(design: Design, *, fast: bool = True) -> Recipe:
     return Recipe(sources, None, fast)
 
 
-def run(design: Design, job: Job, records: Path, *, fast: bool = True) -> Outcome:
-    """Run ``job`` and record all probes below the folder ``records``.
+def run(
+    design: Design, job: Job, records: Path, *, fast: bool = True, counts: bool = False
+) -> Outcome:
+    """Run ``job`` and record all probes below the folder ``records``; with ``counts`` only how
+    many spikes each layer sent.
 
     Raises :class:`SimulationError` if the design deadlocks.
     """
@@ -51,7 +54,7 @@ def run(design: Design, job: Job, records: Path, *, fast: bool = True) -> Outcom
             "addresses": list(REGISTERS),
         }
         (place / "job.json").write_text(json.dumps(settings))
-        _execute(folder, place, records)
+        _execute(folder, place, f"+{COUNTS if counts else PLUSARG}={records}")
         result = json.loads((place / "result.json").read_text())
         if result["cycles"] is None:
             raise deadlock(job, result["received"])
@@ -63,7 +66,7 @@ def run(design: Design, job: Job, records: Path, *, fast: bool = True) -> Outcom
         )
 
 
-def _execute(build_folder: Path, place: Path, records: Path) -> None:
+def _execute(build_folder: Path, place: Path, plusarg: str) -> None:
     log = place / "cocotb.log"
     try:
         # The variable makes the runner end the process on failure, as it should under pytest only.
@@ -75,7 +78,7 @@ def _execute(build_folder: Path, place: Path, records: Path) -> None:
                 build_dir=build_folder,
                 test_dir=place,
                 results_xml=str(place / "results.xml"),
-                plusargs=[f"+{PLUSARG}={records}"],
+                plusargs=[plusarg],
                 seed=1,
                 log_file=log,
             )

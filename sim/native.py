@@ -12,7 +12,7 @@ import numpy as np
 from .design import Design
 from .errors import SimulationError
 from .job import PACKED_MODE, REGISTERS, Job, Outcome, deadlock, read_words
-from .recorder import PLUSARG, bind_file
+from .recorder import COUNTS, PLUSARG, bind_file
 from .verilator import TOP, Recipe, build
 
 HARNESS = Path(__file__).parent / "harness.cpp"
@@ -24,8 +24,11 @@ def recipe(design: Design, *, fast: bool = True, trace: bool = False) -> Recipe:
     return Recipe(sources, HARNESS.read_text(), fast, trace)
 
 
-def run(design: Design, job: Job, records: Path, *, fast: bool = True) -> Outcome:
-    """Run ``job`` and record all probes below the folder ``records``.
+def run(
+    design: Design, job: Job, records: Path, *, fast: bool = True, counts: bool = False
+) -> Outcome:
+    """Run ``job`` and record all probes below the folder ``records``; with ``counts`` only how
+    many spikes each layer sent.
 
     Raises :class:`SimulationError` if the design deadlocks.
     """
@@ -33,7 +36,8 @@ def run(design: Design, job: Job, records: Path, *, fast: bool = True) -> Outcom
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         begin = time.perf_counter()
-        cycles = _execute(program, job, folder, [f"+{PLUSARG}={records}"])
+        plusarg = f"+{COUNTS if counts else PLUSARG}={records}"
+        cycles = _execute(program, job, folder, [plusarg])
         seconds = time.perf_counter() - begin
         registers = np.fromfile(folder / "registers", "<u4")
         return Outcome(

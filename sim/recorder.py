@@ -2,7 +2,7 @@
 
 A generated ``bind`` file puts one recorder beside each probe. The simulation then writes every
 valid word to one binary file per probe, and numpy reads them back: nothing crosses Python while
-the clock runs, and ``top.v`` stays untouched.
+the clock runs, and ``top.v`` stays untouched. Where that is too much, spikes are counted only.
 """
 
 from __future__ import annotations
@@ -19,8 +19,12 @@ from .errors import SimulationError
 PLUSARG = "reslif_records"
 """Simulations take ``+reslif_records=<folder>``; without it nothing is recorded."""
 
+COUNTS = "reslif_counts"
+"""Simulations take ``+reslif_counts=<folder>``; at their end they write the numbers of spikes."""
+
 _RECORDER = f"""\
-module reslif_recorder #(parameter WIDTH = 1, parameter FILE = "") (
+module reslif_recorder #(parameter WIDTH = 1, parameter FILE = "", parameter WORDS = 0,
+    parameter LAST = WIDTH) (
   input wire clk,
   input wire valid,
   input wire [WIDTH-1:0] data
@@ -35,7 +39,21 @@ module reslif_recorder #(parameter WIDTH = 1, parameter FILE = "") (
     if ($value$plusargs("{PLUSARG}=%s", folder)) file = $fopen({{folder, "/", FILE}}, "wb");
   end
   always @(posedge clk) if (valid && file != 0) $fwrite(file, "%u", padded);
-  final if (file != 0) $fclose(file);
+  // Spikes: WORDS a timestep, in the last of which only LAST bits count.
+  longint ones = 0;
+  integer word = 0;
+  always @(posedge clk) if (WORDS != 0 && valid) begin
+    word <= word == WORDS - 1 ? 0 : word + 1;
+    ones <= ones + longint'($countones(word == WORDS - 1 ? data[LAST-1:0] : data));
+  end
+  final begin
+    if (file != 0) $fclose(file);
+    if (WORDS != 0 && $value$plusargs("{COUNTS}=%s", folder)) begin
+      file = $fopen({{folder, "/", FILE, ".count"}}, "wb");
+      $fwrite(file, "%u", ones);
+      $fclose(file);
+    end
+  end
 endmodule
 """
 
@@ -43,10 +61,15 @@ endmodule
 def bind_file(design: Design) -> str:
     """The SystemVerilog text that binds a recorder to every probe of ``design``."""
     parts = [_RECORDER]
+    sizes = {layer["name"]: layer["size"] for layer in design.manifest.get("layers", ())}
     for number, probe in enumerate(design.probes):
+        counted = ""
+        if probe.quantity == "spike":
+            last = probe.lanes - -sizes.get(probe.node, 0) % probe.lanes
+            counted = f", .WORDS({probe.words}), .LAST({last})"
         parts.append(
             f"bind \\{probe.module} reslif_recorder "
-            f'#(.WIDTH({probe.width}), .FILE("{probe.name}.bin")) reslif_probe_{number} '
+            f'#(.WIDTH({probe.width}), .FILE("{probe.name}.bin"){counted}) reslif_probe_{number} '
             f"(.clk(clk), .valid(\\{probe.valid} ), .data(\\{probe.data} ));\n"
         )
     return "\n".join(parts)
@@ -65,6 +88,15 @@ def read_records(folder: Path, probe: Probe, size: int, steps: int, samples: int
             f"{probe.words} for each of {steps} timesteps of {samples} samples"
         )
     return arranged(values[:expected], probe, size, steps)
+
+
+def read_count(folder: Path, probe: Probe) -> int:
+    """The spikes that ``probe`` saw in a whole simulation."""
+    path = folder / f"{probe.name}.bin.count"
+    raw = np.fromfile(path, "<u8") if path.exists() else np.zeros(0)
+    if len(raw) != 1:
+        raise SimulationError(f"probe {probe.name} wrote no count of its spikes")
+    return int(raw[0])
 
 
 def read_all_records(folder: Path, probe: Probe) -> IntArray:

@@ -78,10 +78,13 @@ def first_mismatch(
     )
 
 
-def check_outputs(scores: IntArray, classes: IntArray, trace: Trace, first: int = 0) -> None:
+def check_outputs(
+    scores: IntArray, classes: IntArray, trace: Trace, first: int = 0, *, probed: bool = True
+) -> None:
     """Raise :class:`SimulationError` unless ``[B, classes]`` scores and ``[B]`` classes agree.
 
-    ``first`` is the number by which the message calls the first sample.
+    ``first`` is the number by which the message calls the first sample; ``probed`` if all probes
+    were compared before.
     """
     wrong = (scores != trace.scores).any(axis=1) | (classes != trace.classes)
     if wrong.any():
@@ -89,7 +92,8 @@ def check_outputs(scores: IntArray, classes: IntArray, trace: Trace, first: int 
         raise SimulationError(
             f"output of sample {one + first}: expected scores {trace.scores[one].tolist()} and "
             f"class {trace.classes[one]}, found {scores[one].tolist()} and {classes[one]} "
-            f"({np.count_nonzero(wrong)} samples differ, although all probes agree)"
+            f"({np.count_nonzero(wrong)} samples differ"
+            f"{', although all probes agree' if probed else ''})"
         )
 
 
@@ -108,6 +112,17 @@ def check_alive(network: Network, counts: Mapping[str, int]) -> None:
         if count == 0 and not silent:
             raise SimulationError(
                 f"node '{name}' is dead: no spike in the whole run, must spike at least once"
+            )
+
+
+def check_counts(counts: Mapping[str, int], trace: Trace) -> None:
+    """Raise :class:`SimulationError` unless each layer sent as many spikes as it must."""
+    for name, found in counts.items():
+        expected = int(trace[name, "spike"].sum())
+        if found != expected:
+            raise SimulationError(
+                f"node '{name}' sent {found} spikes, must send {expected}: compare all probes to "
+                "see where it began"
             )
 
 

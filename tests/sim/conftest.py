@@ -91,7 +91,7 @@ def write_toy(folder: Path, network: Network, patch: tuple[str, str] | None = No
         },
         "probes": PROBES,
         "registers": [],
-        "layers": [],
+        "layers": [{"name": "lif1", "size": CLASSES}],
     }
     (folder / "manifest.json").write_text(json.dumps(manifest))
     return folder

@@ -42,6 +42,20 @@ def test_both_harnesses_agree_with_the_golden_model(toy, samples, harness):
     assert packed.cycles == 5 * 7 + 3 * 5 * 7 + 5 * 7
 
 
+@pytest.mark.parametrize("harness", ["cocotb", "native"])
+def test_results_and_numbers_of_spikes_alone(toy, samples, harness):
+    folder, network = toy()
+    whole = cosim(folder, network, samples, harness=harness, fast=False)
+    found = cosim(folder, network, samples, harness=harness, probes="results", fast=False)
+    assert (found.compared, found.probes, found.mismatches) == ("results", 1, 0)
+    assert found.comparisons == 7 * 4 + 7 + 1
+    assert found.spikes == whole.spikes
+    assert (found.cycles, found.classes) == (whole.cycles, whole.classes)
+    broken, _ = toy(("fired[i] <= v > ", "fired[i] <= v >= "))
+    with pytest.raises(SimulationError, match=r"^output of sample .* samples differ\)$"):
+        cosim(broken, network, samples, harness=harness, probes="results", fast=False)
+
+
 def test_a_large_data_set_is_run_in_parts(toy, samples, monkeypatch):
     folder, network = toy()
     whole = cosim(folder, network, samples, harness="native", fast=False)

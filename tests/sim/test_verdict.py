@@ -1,12 +1,14 @@
 import dataclasses
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
-from reslif.sim.design import Probe
+from reslif.sim.design import Design, Probe
 from reslif.sim.errors import SimulationError
 from reslif.sim.verdict import (
     check_alive,
+    check_counts,
     check_outputs,
     check_registers,
     expected_registers,
@@ -15,7 +17,8 @@ from reslif.sim.verdict import (
 )
 from reslif.sw import golden
 from reslif.sw.formats import Format
-from reslif.sw.network import LSTM, Input, Readout
+from reslif.sw.network import LSTM, Input, Network, Readout
+from small_convs import tiny_ms
 from small_networks import dense, network
 
 
@@ -58,6 +61,55 @@ def test_a_wrong_output_is_named(ran):
         check_outputs(scores, trace.classes, trace, 100)
     with pytest.raises(SimulationError, match=r"output of sample 0: .*7 samples differ"):
         check_outputs(trace.scores, trace.classes + 1, trace)
+
+
+def test_a_wrong_number_of_spikes_is_named(ran):
+    network, trace = ran
+    counts = spikes(network, trace)
+    check_counts(counts, trace)
+    message = f"node 'lif1' sent {counts['lif1'] + 1} spikes, must send {counts['lif1']}: compare"
+    with pytest.raises(SimulationError, match=message):
+        check_counts({"lif1": counts["lif1"] + 1}, trace)
+
+
+def merged_design(**changes) -> tuple[Design, Network]:
+    """As the manifest of a sum whose accumulators start from the shortcut; no hardware."""
+    net = tiny_ms()
+    probes = [
+        Probe(node.name, what, "top", "v", "d", 1, n, 0, Format(9))
+        for node in net.order
+        for what in node.quantities[-1:]
+        if node.name not in ("x", "b")
+        for n in [node.size]
+    ]
+    manifest = {"network": {"digest": net.digest}, "merged": ["b"], "probes": probes} | changes
+    return Design(Path(), manifest, "", tuple(manifest["probes"])), net
+
+
+def test_a_merged_convolution_may_go_without_a_probe():
+    design, net = merged_design()
+    design.check_network(net)
+    design, net = merged_design(merged=[])
+    with pytest.raises(SimulationError, match=r"^node 'b' has no probe"):
+        design.check_network(net)
+
+
+@pytest.mark.parametrize("name", ["lif1", "a", "stem", "down", "nothing"])
+def test_nothing_else_may(name):
+    """Neurons; a convolution that neurons read, that several read, that is a shortcut; no node."""
+    design, _ = merged_design()
+    probes = [probe for probe in design.probes if probe.node != name]
+    design, net = merged_design(merged=["b", name], probes=probes)
+    with pytest.raises(SimulationError, match=f"^manifest merges '{name}' with its reader, must"):
+        design.check_network(net)
+
+
+def test_a_merged_convolution_shows_in_its_sum():
+    design, _ = merged_design()
+    probes = [probe for probe in design.probes if probe.node != "one"]
+    design, net = merged_design(probes=probes)
+    with pytest.raises(SimulationError, match=r"^manifest merges 'b' with its reader"):
+        design.check_network(net)
 
 
 def test_a_dead_layer_is_named(toy, samples):
