@@ -102,7 +102,7 @@ class Lanes:
         for node in self.network.nodes:
             if isinstance(node, Conv2d):
                 what = f"channels of each group of '{node.name}'" if node.groups > 1 else ""
-                add(node.name, _share(node), what or f"channels of '{node.name}'")
+                add(node.name, share(node), what or f"channels of '{node.name}'")
             elif isinstance(node, Pool):
                 add(node.name, node.shape[0], f"channels of '{node.name}'")
             elif isinstance(node, Neuron) and node.INPUTS > 1:
@@ -132,7 +132,7 @@ class Lanes:
             if isinstance(node, Readout):
                 group[node.name] = 1
             elif isinstance(node, LAYERS):
-                group[node.name] = min(self.folding.of(node.name).neuron_lanes, _share(node))
+                group[node.name] = min(self.folding.of(node.name).neuron_lanes, share(node))
         result: dict[str, int] = {}
         for node in self.network.nodes:
             group = wanted[self.groups[node.name]]
@@ -140,7 +140,7 @@ class Lanes:
             explicit = {name: value for name, value in group.items() if name in self.folding.layers}
             whole = self.whole.get(self.groups[node.name], [])
             if whole:
-                lanes = _divisor(gcd(*(parts for parts, _ in whole)), lanes)
+                lanes = largest_divisor(gcd(*(parts for parts, _ in whole)), lanes)
             for name, value in explicit.items():
                 for parts, what in whole:
                     if parts % value:
@@ -165,8 +165,8 @@ class Lanes:
                 continue
             fold, neuron_lanes = self.folding.of(node.name), self.neuron_lanes[node.name]
             if isinstance(node, Conv2d):
-                words = _share(node) // neuron_lanes
-                lanes = neuron_lanes * _divisor(words, fold.lanes // neuron_lanes)
+                words = share(node) // neuron_lanes
+                lanes = neuron_lanes * largest_divisor(words, fold.lanes // neuron_lanes)
             else:
                 # No more lanes than neurons, but whole beats.
                 lanes = min(fold.lanes, words_of(node.size, neuron_lanes) * neuron_lanes)
@@ -185,11 +185,11 @@ class Lanes:
         return max(taps for taps in allowed if taps <= wanted)
 
 
-def _share(node: Dense | Conv2d) -> int:
+def share(node: Dense | Conv2d) -> int:
     """The neurons that one event may reach in a pixel."""
     return node.size if isinstance(node, Dense) else len(node.weight) // node.groups
 
 
-def _divisor(whole: int, most: int) -> int:
+def largest_divisor(whole: int, most: int) -> int:
     """The largest divisor of ``whole`` up to ``most``."""
     return next(n for n in range(min(whole, max(1, most)), 0, -1) if whole % n == 0)
