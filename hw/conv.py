@@ -50,7 +50,7 @@ class Conv(wiring.Component):
     @property
     def latency(self) -> int:
         """Cycles from the end-of-step beat's arrival to the first currents, if events rest."""
-        return ConvLookup.latency + 5
+        return ConvLookup.latency + 6
 
     def cycles_per_step(self, events: int | Sequence[int] | IntArray) -> int:
         """Steady-state cycles of a timestep, when nothing stalls it: exact for the events' indices,

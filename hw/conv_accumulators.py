@@ -115,8 +115,8 @@ class ConvAccumulators(wiring.Component):
                 bank.addends.eq(self.addends[number]),
             ]
 
-        step, showing = self.send(m, banks)
-        m.d.comb += self.ready.eq(~showing & ~self.restart(m, banks, step))
+        left, showing = self.send(m, banks)
+        m.d.comb += self.ready.eq(~showing & ~self.restart(m, banks, left))
         return m
 
     def send(self, m: Module, banks: list[ConvBank]) -> tuple[Signal, Signal]:
@@ -144,22 +144,31 @@ class ConvAccumulators(wiring.Component):
         with m.If(self.drain):
             m.d.sync += [reading.eq(1), ends_sample.eq(self.end_of_sample)]
 
-        stages: list[tuple[Value, ...]] = [(reading, part, step & place.last)]
-        for _ in range(2):
+        # The place, the read port, the banks' registers.
+        stages: list[tuple[Value, ...]] = [(reading, part, step, step & place.last)]
+        for _ in range(3):
             after = tuple(Signal(len(value)) for value in stages[-1])
             with m.If(move):
                 m.d.sync += [a.eq(b) for a, b in zip(after, stages[-1], strict=True)]
             stages.append(after)
-        valid, shown_part, last = stages[-1]
+        word, picks = Signal.like(place.word, name="shown_word"), Signal(layout.banks)
+        with m.If(move):
+            m.d.sync += [word.eq(place.word), picks.eq(Cat(place.banks))]
+        left = Signal()
+        m.d.comb += left.eq(stages[1][2] & move)
+        valid, shown_part, _, last = stages[-1]
         showing = Signal()
-        m.d.comb += showing.eq(Cat(stage[0] for stage in stages).any())
+        with m.If(valid & last & move):
+            m.d.sync += showing.eq(0)
+        with m.If(self.drain):
+            m.d.sync += showing.eq(1)
         shown = Const(0, len(banks[0].shown.as_value()))
         for number, bank in enumerate(banks):
             m.d.comb += [
                 bank.show.eq(showing),
                 bank.move.eq(move),
-                bank.pick.eq(place.banks[number]),
-                bank.shown_word.eq(place.word),
+                bank.pick.eq(picks[number]),
+                bank.shown_word.eq(word),
             ]
             shown |= bank.shown.as_value()
         width = len(output.payload.values.as_value())
@@ -172,10 +181,10 @@ class ConvAccumulators(wiring.Component):
                 output.payload.end_of_step.eq(last),
                 output.payload.end_of_sample.eq(last & ends_sample),
             ]
-        return step, showing
+        return left, showing
 
-    def restart(self, m: Module, banks: list[ConvBank], step: Signal) -> Value:
-        """Words that have been read (``step``) are started, in the same order: after reset, all.
+    def restart(self, m: Module, banks: list[ConvBank], left: Signal) -> Value:
+        """Words that have been read (``left``) are started, in the same order: after reset, all.
 
         Returns whether some have yet to be.
         """
@@ -183,7 +192,7 @@ class ConvAccumulators(wiring.Component):
         words = layout.size // layout.lanes
         stale = Signal(range(words + 1), init=words)
         starting = Signal()
-        m.d.sync += stale.eq(stale + step - starting)
+        m.d.sync += stale.eq(stale + left - starting)
         place = walk(m, layout, starting, "starting")
         start = Signal(data.ArrayLayout(layout.current, layout.lanes), reset_less=True)
         word, chosen = Signal(index_shape(layout.depth)), Signal(layout.banks)

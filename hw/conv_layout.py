@@ -223,7 +223,7 @@ class ConvLayout:
             count, busy = events, events * self.most_event_cycles
         else:
             count, busy = len(events), int(self.event_cycles(events).sum())
-        return busy + self.beats + (self.addend_stages + 3 if count else 3)
+        return busy + self.beats + (self.addend_stages + 4 if count else 4)
 
     @property
     def addend_stages(self) -> int:

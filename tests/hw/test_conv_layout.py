@@ -69,7 +69,7 @@ def test_cycles_of_an_event_keep_the_promised_bound():
         events = list(range(layout.inputs))
         bound = layout.cycles_per_step(len(events))
         assert layout.cycles_per_step(events) <= bound
-        assert bound <= len(events) * most + layout.beats + 6
+        assert bound <= len(events) * most + layout.beats + 7
         # One bank for each output that a position can hit.
         per_axis = [-(-k // s) for k, s in zip(kernel, stride, strict=True)]
         assert layout.banks == {
