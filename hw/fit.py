@@ -7,6 +7,7 @@ timesteps (see :mod:`.activity`). All layers work at once: the slowest sets the 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -15,12 +16,14 @@ from ..sw.network import Conv2d, Dense, Edge, Input, Neuron, Node, Readout
 from .activity import Activity
 from .blockram import Family
 from .folding import Plan
-from .folds import LAYERS
+from .folds import LAYERS, Fold
 from .luts import luts, multipliers
 from .stores import Store, stores
 from .streams import words_of
 
 Mask = npt.NDArray[np.bool_]
+Known: TypeAlias = dict[tuple[str, Fold, int], tuple[float, float]]
+"""Events and cycles of layers, by all that they depend on for the same activity."""
 
 
 @dataclass(frozen=True)
@@ -103,8 +106,12 @@ def _count(number: int) -> str:
     return f"{number:,}" if number else "-"
 
 
-def fit(plan: Plan, activity: Activity, family: Family = "ecp5") -> Fit:
-    """The estimate of ``plan``'s design under ``activity``, which tells the events of all edges."""
+def fit(plan: Plan, activity: Activity, family: Family = "ecp5", known: Known | None = None) -> Fit:
+    """The estimate of ``plan``'s design under ``activity``, which tells the events of all edges.
+
+    ``known`` is filled, and used in a later call with the same activity.
+    """
+    known = {} if known is None else known
     held: dict[str, list[Store]] = {}
     for store in stores(plan):
         held.setdefault(store.node, []).append(store)
@@ -118,7 +125,7 @@ def fit(plan: Plan, activity: Activity, family: Family = "ecp5") -> Fit:
             fold, weights = f"{made.lanes}{taps} / {made.neuron_lanes}", node.weight.size
         elif not isinstance(node, Input):
             fold = f"{plan.neuron_lanes[node.name]}"
-        events, cycles = _pace(plan, node, activity)
+        events, cycles = _pace(plan, node, activity, known)
         rows.append(
             Row(
                 name=node.name,
@@ -137,7 +144,7 @@ def fit(plan: Plan, activity: Activity, family: Family = "ecp5") -> Fit:
     return Fit(tuple(rows), plan.network.max_steps)
 
 
-def _pace(plan: Plan, node: Node, activity: Activity) -> tuple[float, float]:
+def _pace(plan: Plan, node: Node, activity: Activity, known: Known) -> tuple[float, float]:
     """Events and cycles of a timestep, on average."""
     if isinstance(node, Input):
         edges = plan.network.leaving(node.name)
@@ -148,8 +155,12 @@ def _pace(plan: Plan, node: Node, activity: Activity) -> tuple[float, float]:
         return events, events + 1 + max((count + 1 for count in words), default=0)
     if isinstance(node, LAYERS):
         (edge,) = plan.network.incoming(node.name, "input")
-        mask = _read(plan, edge, activity[edge])
-        return float(mask.sum(axis=1).mean()), _layer_cycles(plan, node, edge, mask)
+        depends_on = node.name, plan.folds[node.name], plan.neuron_lanes[edge.source]
+        if depends_on not in known:
+            mask = _read(plan, edge, activity[edge])
+            cycles = _layer_cycles(plan, node, edge, mask)
+            known[depends_on] = float(mask.sum(axis=1).mean()), cycles
+        return known[depends_on]
     words = max([plan.words(node.name), *map(plan.words_on, plan.edges_into(node.name))])
     if isinstance(node, Readout):
         # After a sample, its scores and its class are read one by one.

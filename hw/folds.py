@@ -132,7 +132,9 @@ class Lanes:
             if isinstance(node, Readout):
                 group[node.name] = 1
             elif isinstance(node, LAYERS):
-                group[node.name] = min(self.folding.of(node.name).neuron_lanes, share(node))
+                group[node.name] = self.folding.of(node.name).neuron_lanes
+                if isinstance(node, Dense) or node.name not in self.folding.layers:
+                    group[node.name] = min(group[node.name], share(node))
         result: dict[str, int] = {}
         for node in self.network.nodes:
             group = wanted[self.groups[node.name]]

@@ -10,6 +10,7 @@ from typing import Any, ClassVar
 from amaranth.hdl import Module, Shape, Signal, Value, signed, unsigned
 from amaranth.lib import data
 
+from ..sw.formats import IntArray
 from ..sw.network import Neuron
 from .blockram import block_rams
 from .lanes import NeuronConfig, Pipe
@@ -82,18 +83,19 @@ class NeuronModel:
         states = {name: shape for name, shape in self.states.items() if name not in self.unstored}
         return data.StructLayout(states | {"fired": Shape(1)})
 
+    @cached_property
+    def varying(self) -> dict[str, IntArray]:
+        """The numbers ``[n]`` in which neurons differ; the others are constants."""
+        numbers = self.node.numbers.items()
+        return {name: array for name, array in numbers if array.min() != array.max()}
+
     @property
     def parameters(self) -> data.StructLayout:
-        """One neuron's numbers, none of which is negative."""
-        widest = {name: int(array.max()) for name, array in self.node.numbers.items()}
+        """One neuron's varying numbers, none of which is negative."""
+        widest = {name: int(array.max()) for name, array in self.varying.items()}
         return data.StructLayout(
             {name: unsigned(max(1, number.bit_length())) for name, number in widest.items()}
         )
-
-    @property
-    def shared(self) -> bool:
-        """Whether all neurons have the same numbers."""
-        return not any(array.ndim for array in self.node.numbers.values())
 
     @property
     def results(self) -> dict[str, Shape]:
@@ -160,14 +162,13 @@ class ArrayLayout:
     @cached_property
     def period(self) -> int:
         """Words after which the neurons' numbers repeat, as those of channels do in each pixel."""
-        if self.model.shared:
+        numbers = self.model.varying.values()
+        if not numbers:
             return 1
         for words in range(1, self.words):
             neurons = words * self.lanes
             if self.model.node.size % neurons == 0 and all(
-                (array.reshape(-1, neurons) == array[:neurons]).all()
-                for array in self.model.node.numbers.values()
-                if array.ndim
+                (array.reshape(-1, neurons) == array[:neurons]).all() for array in numbers
             ):
                 return words
         return self.words

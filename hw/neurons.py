@@ -159,15 +159,15 @@ class NeuronArray(wiring.Component):
     def numbers(self, m: Module, enter: Signal, ends: Value) -> list[Any]:
         """Each lane's numbers, valid in stage 1: plain integers if they never change."""
         node, shape, lanes = self.model.node, self.model.parameters, self.lanes
-        period = self.layout.period
+        varying, period = self.model.varying, self.layout.period
+        fixed = {n: int(array.flat[0]) for n, array in node.numbers.items() if n not in varying}
         # Surplus lanes get the last neuron's.
         neurons = [min(i, node.size - 1) for i in range(period * lanes)]
         entries = [
-            {n: int(array[neuron] if array.ndim else array) for n, array in node.numbers.items()}
-            for neuron in neurons
+            {name: int(array[neuron]) for name, array in varying.items()} for neuron in neurons
         ]
         if period == 1:
-            return [SimpleNamespace(**entry) for entry in entries]
+            return [SimpleNamespace(**fixed, **entry) for entry in entries]
         bits = [sum(n << shape[name].offset for name, n in e.items()) for e in entries]
         rows = [packed(bits[i : i + lanes], shape.size) for i in range(0, len(bits), lanes)]
         width = shape.size * lanes
@@ -176,5 +176,8 @@ class NeuronArray(wiring.Component):
         m.d.comb += [read.addr.eq(place), read.en.eq(enter)]
         with m.If(enter):
             m.d.sync += place.eq(Mux(ends | (place == period - 1), 0, place + 1))
-        row = data.View(data.ArrayLayout(shape, lanes), read.data)
-        return [row[lane] for lane in range(lanes)]
+        row: Any = data.View(data.ArrayLayout(shape, lanes), read.data)
+        return [
+            SimpleNamespace(**fixed, **{name: row[lane][name] for name in varying})
+            for lane in range(lanes)
+        ]

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from math import gcd
 
 from ..sw.network import Conv2d, Dense, Input, Network, Readout
 from .activity import Activity
 from .blockram import Family
 from .conv_layout import taps_choices
-from .fit import Fit, fit
+from .fit import Fit, Known, fit
 from .folding import Plan
 from .folds import LAYERS, Fold, Folding, share
 
@@ -102,9 +102,11 @@ class _Search:
     network: Network
     activity: Activity
     capacity: Capacity
+    known: Known = field(default_factory=dict)
 
     def fit(self, folding: Folding) -> Fit:
-        return fit(Plan(self.network, folding), self.activity, self.capacity.family)
+        plan = Plan(self.network, folding)
+        return fit(plan, self.activity, self.capacity.family, self.known)
 
     def smallest(self) -> Folding:
         """One of everything."""

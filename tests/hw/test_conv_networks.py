@@ -7,7 +7,9 @@ from unittest.mock import patch
 import numpy as np
 import pytest
 from batch_sim import Batch
+from reslif.hw.fit import fit
 from reslif.hw.folding import Fold, Folding, Plan
+from reslif.sim.activity import measured
 from reslif.sim.job import Stalls
 from reslif.sw.network import Join
 from small_convs import conv_samples, depthwise, loop, ms_resnet, sew_resnet, tiny_ms
@@ -72,6 +74,19 @@ def test_a_buffer_of_a_merged_shortcut_is_a_step_shorter(batch):
     }  # fmt: skip
     step = 8 * 8 * 4
     assert beats == {"ms": 3 * step // 4, "ms_accumulators": 2 * step // 2}
+
+
+@pytest.mark.parametrize("name", [*DESIGNS, *MERGED])
+def test_cycles_are_those_estimated(name, batch):
+    """From sample to sample, when they follow each other: all layers work at once."""
+    net, folding = (DESIGNS | MERGED)[name]
+    steps, few, many = 4, 4, 12
+    samples = conv_samples(net, 5, steps, many)
+    first, whole = (batch.run(name, samples[:, :n], alive=False).cycles for n in (few, many))
+    with patch.object(Plan, "_saved", lambda *_: int(name in MERGED)):
+        found = fit(Plan(net, folding), measured(net, samples[:, few:]))
+    estimate = found.cycles_per_sample / net.max_steps * steps
+    assert (whole - first) / (many - few) == pytest.approx(estimate, rel=0.05), found.bottleneck
 
 
 TINY = {

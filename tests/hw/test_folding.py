@@ -2,13 +2,27 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from reslif.hw.folding import Fold, Folding, FoldingError, Plan
 from reslif.sw.formats import Format
-from reslif.sw.network import LSTM, Dense, Edge, Input, Join, Network, NetworkError, Readout
+from reslif.sw.network import (
+    LSTM,
+    Conv2d,
+    Dense,
+    Edge,
+    Input,
+    Join,
+    Network,
+    NetworkError,
+    Pool,
+    Readout,
+)
 from reslif.sw.neurons.table import Tanh
-from small_networks import affine, dense, lif, network, residual
+from small_convs import conv, depthwise, ms_resnet, sew_resnet, tiny_ms
+from small_networks import affine, dense, edges, lif, network, residual
 
 N = 12
 
@@ -332,3 +346,128 @@ def test_depth_of_buffers_counts_gates():
     assert plan.buffer_depth(edge(net, "gates cell.input")) == 4 * 2
     assert plan.buffer_depth(edge(net, "cell back.input")) == 2 * 2
     assert plan.buffer_depth(edge(net, "cell out.input")) == 2
+
+
+# Images
+
+
+@pytest.mark.parametrize(
+    ("fold", "message"), [((4, 2, 0), "taps is 0"), ((4, 2, 2.0), "taps is 2")]
+)
+def test_taps_that_make_no_sense(fold, message):
+    with pytest.raises(FoldingError, match=f"^{message}.*, must be an integer from 1 to 4096$"):
+        Fold(*fold)
+
+
+def test_lanes_of_images_divide_channels():
+    """Of all that a group exchanges; a default gives way, the most that fits."""
+    net = ms_resnet(6)
+    plan = Plan(net, Folding(Fold(8, 4)))
+    assert {plan.neuron_lanes[n] for n in ("stem", "onel", "oneb", "one", "onea", "onem")} == {3}
+    assert {plan.neuron_lanes[n] for n in ("down", "twob", "two", "mean", "mix", "threeb")} == {4}
+    assert plan.folds["stem"] == Fold(6, 3)
+    assert plan.folds["twob"] == Fold(4, 4)
+    assert Plan(net, Folding(Fold(12, 4))).folds["twob"] == Fold(12, 4)
+    assert Plan(net, Folding(Fold(11, 1))).folds["twob"] == Fold(6, 1)
+
+
+def test_lanes_divide_the_channels_of_a_group():
+    plan = Plan(depthwise(), Folding(Fold(16, 4)))
+    assert [plan.folds[n].lanes for n in ("deep", "point", "share", "each")] == [2, 6, 2, 1]
+    assert [plan.neuron_lanes[n] for n in ("deep", "point", "share", "each")] == [2, 3, 2, 1]
+
+
+@pytest.mark.parametrize(
+    ("name", "fold", "message"),
+    [
+        ("one_a", Fold(4, 4), "neuron_lanes 4, must divide the 6 channels of 'one_a'"),
+        ("deep", Fold(2, 2), "neuron_lanes 2, must divide the 1 channels of each group of 'deep'"),
+        ("one_a", Fold(2, 2, 2), "taps 2, must be 1, 3 or 9"),
+        ("down", Fold(2, 2, 3), "taps 3, must be 1"),
+        ("out", Fold(1, 1, 3), "taps 3, must be 1"),
+        ("flat", Fold(2, 2, 5), "taps 5, must be 1 or 2"),
+    ],
+)  # fmt: skip
+def test_foldings_of_images_that_cannot_be_built(name, fold, message):
+    net = network(
+        [
+            Input("x", 32), conv("deep", (2, 4, 4), 2, groups=2), lif("lif0", 32),
+            conv("one_a", (2, 4, 4), 6), lif("lif1", 96),
+            conv("down", (6, 4, 4), 6, 1, 2), lif("lif2", 24),
+            Conv2d("flat", np.ones((6, 6, 1, 2), int), Format(4), (6, 2, 2)), lif("lif3", 12),
+            dense("out", 12, 3), Readout("readout", "sum_current", 3),
+        ],
+        "x deep lif0 one_a lif1 down lif2 flat lif3 out readout",
+    )  # fmt: skip
+    with pytest.raises(FoldingError, match=f"^layer '{name}' has {message}$"):
+        Plan(net, Folding(Fold(2, 1), {name: fold}))
+
+
+def test_default_taps_are_the_most_that_a_layer_has():
+    folds = Plan(ms_resnet(), Folding(Fold(4, 2, 5))).folds
+    assert (folds["stem"].taps, folds["down"].taps, folds["out"].taps) == (3, 1, 1)
+    # A recipe's table for a layer repeats the default.
+    folds = Plan(ms_resnet(), Folding(Fold(4, 2, 9), {"down": Fold(2, 2, 9)})).folds
+    assert folds["down"] == Fold(2, 2, 1)
+
+
+def test_pools_that_cannot_be_built_are_refused():
+    overlap = Pool("small", "sum", (2, 10, 11), (3, 3), (2, 2), (1, 1))
+    net = network(
+        [
+            Input("x", 220), overlap, conv("deep", overlap.out_shape, 4, groups=2),
+            lif("lif1", 120), dense("out", 120, 3), Readout("readout", "sum_current", 3),
+        ],
+        "x small deep lif1 out readout",
+    )  # fmt: skip
+    with pytest.raises(FoldingError, match=r"^node 'small': window \(3, 3\), stride \(2, 2\)"):
+        Plan(net)
+
+
+def test_lags_and_buffers_of_images():
+    net = ms_resnet()
+    plan = Plan(net, Folding(Fold(4, 2)))
+    assert [plan.lags[n] for n in ("stem", "one", "down", "two", "mean", "mix", "three")] == [
+        1, 3, 4, 5, 5, 6, 7,
+    ]  # fmt: skip
+    # A pixel of each four reaches the strided 1x1 convolution.
+    assert plan.buffer_depth(edge(net, "one down.input")) == 4 * 4 * 4 // 2
+    assert plan.buffer_depth(edge(net, "one twol.input")) == 0
+    assert plan.buffer_depth(edge(net, "stem one.shortcut")) == 3 * 8 * 8 * 4 // 2
+    assert plan.buffer_depth(edge(net, "mix three.shortcut")) == 2 * 2 * 2 * 8 // 2
+
+
+def test_sums_start_from_the_shortcut_where_that_saves_block_ram():
+    """A step of 4,096 currents less to keep, the sums a bit wider: not in so small an image."""
+    small, large = Plan(tiny_ms()), Plan(ms_resnet(16, 16), Folding(Fold(16, 4)))
+    assert not small.merged
+    assert large.merged["one"] == "oneb"
+    net = large.network
+    assert large.buffer_depth(edge(net, "stem one.shortcut")) == 2 * 16 * 16 * 16 // 4
+    assert large.buffer_depth(edge(net, "oneb one.branch")) == 0
+    layout = large.layout(net.by_name["oneb"])
+    assert layout.initial is not None
+    assert layout.current.width == net.values["one"].format.width
+    spikes = Plan(sew_resnet(16, 16), Folding(Fold(16, 4)))
+    assert not spikes.merged  # a convolution is not what its joins read
+
+
+def test_what_must_not_start_from_the_shortcut(monkeypatch):
+    """Sums that others read, joins that narrow, shortcuts that come too late."""
+    monkeypatch.setattr(Plan, "_saved", lambda *_: 1)
+    net = ms_resnet(16, 16)
+    narrow = replace(net.by_name["one"], format=Format(6, 0))
+    late = [e for e in net.edges if (e.source, e.target) != ("stem", "one")]
+    cases = {
+        "narrow": replace(net, nodes=tuple(narrow if n.name == "one" else n for n in net.nodes)),
+        "read": replace(net, nodes=(*net.nodes, lif("more", 16 * 16 * 16), conv(
+            "ends", (16, 16, 16), 3, 16, padding=0), Join("sum", "add", 3)),
+            edges=(*[e for e in net.edges if e.target != "readout"],
+                   *edges("oneb more ends sum.branch, out sum.shortcut, sum readout"))),
+        "late": replace(net, nodes=(*net.nodes, conv("side", (16, 16, 16), 16)),
+                        edges=(*late, *edges("onem side one.shortcut, stem onel"))[:-1]),
+    }  # fmt: skip
+    for name, changed in cases.items():
+        plan = Plan(changed, Folding(Fold(16, 4)))
+        assert "one" not in plan.merged, name
+        assert "two" in plan.merged, name
