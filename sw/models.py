@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields, replace
 from typing import Any, Literal, get_args
 
 import torch
@@ -58,6 +58,8 @@ class TrainConfig:
         activity: weight of the mean spike rate in the loss; spikes cost time in hardware.
         lyapunov_weight, lyapunov_target: of a convolutional chain's finite-time gain in the loss,
             see :func:`reslif.sw.nn.lyapunov_loss`.
+        before: settings of a floating-point run before this one, as far as they differ: this one
+            starts from its weights. Few timesteps first are a cheap start for more.
         batch: samples per step.
         seed: of initial weights and order of samples.
         precision: of floating-point training; ``"bfloat16"`` computes convolutions and the
@@ -98,6 +100,7 @@ class TrainConfig:
     augment: float = 0.5
     shift: int = 0
     flip: bool = False
+    before: Mapping[str, Any] = field(default_factory=dict)
     batch: int = 64
     seed: int = 0
     precision: Literal["float32", "bfloat16"] = "float32"
@@ -135,6 +138,20 @@ class TrainConfig:
             raise TrainError(f"precision is {self.precision!r}, must be float32 or bfloat16")
         if self.device not in ("auto", "cpu", "cuda"):
             raise TrainError(f"device is {self.device!r}, must be auto, cpu or cuda")
+        self.first()
+
+    def first(self) -> TrainConfig | None:
+        """The settings of the run before; None if there is none."""
+        if not self.before:
+            return None
+        try:
+            return replace(self, **{"before": {}, **self.before})
+        except TypeError:
+            known = {item.name for item in fields(self)}
+            wrong = min(set(self.before) - known)
+            raise TrainError(f"before has {wrong!r}, must have settings of training") from None
+        except TrainError as error:
+            raise TrainError(f"before: {error}") from None
 
 
 def build_model(config: TrainConfig, data: Dataset) -> nn.Module:

@@ -79,11 +79,15 @@ def device_of(config: TrainConfig) -> torch.device:
 def train_float(config: TrainConfig, data: Dataset, folder: Path) -> tuple[nn.Module, Fit]:
     """Train in floating point; the best epoch's module, batch-norm statistics re-estimated.
 
-    Writes ``float.safetensors`` to ``folder``. Interrupted and called again, it resumes after
-    the last finished epoch.
+    Writes ``float.safetensors`` to ``folder`` (and what a run before it writes to ``before/`` in
+    there). Interrupted and called again, it resumes after the last finished epoch.
     """
     device = device_of(config)
     model = build_model(config, data).to(device)
+    best = folder / FLOAT_FILE
+    if (first := config.first()) is not None and not _state_of(best, "float").exists():
+        start, _ = train_float(first, data, folder / "before")
+        _start_from(model, start)
     image = image_of(config, data)
     rates = _SpikeRates()
 
@@ -113,7 +117,6 @@ def train_float(config: TrainConfig, data: Dataset, folder: Path) -> tuple[nn.Mo
     def measures() -> dict[str, float]:
         return {**rates.measures(), **({} if gain is None else gain.measures())}
 
-    best = folder / FLOAT_FILE
     job = _job(config, data, best, "float", model, loss, lambda: save_module(model, best))
     result = fit(replace(job, measures=measures))
     for hook in hooks:
@@ -267,10 +270,23 @@ def _job(
         device=device_of(config),
         save_best=save_best,
         best_file=best,
-        state_file=best.with_name(f"{label}.state.safetensors"),
+        state_file=_state_of(best, label),
         augment=_augmentation(config, data),
         settings=_settings(config, data, without=(*_QUANTISED_ONLY, "device")),
     )
+
+
+def _state_of(best: Path, label: str) -> Path:
+    return best.with_name(f"{label}.state.safetensors")
+
+
+def _start_from(model: nn.Module, start: nn.Module) -> None:
+    try:
+        model.load_state_dict(start.state_dict())
+    except RuntimeError:
+        raise TrainError(
+            "before makes another network, must leave its layers as they are"
+        ) from None
 
 
 def _settings(config: TrainConfig, data: Dataset, without: tuple[str, ...]) -> dict[str, Any]:

@@ -8,7 +8,7 @@ import pytest
 import torch
 from reslif.sw.data import Dataset, Samples
 from reslif.sw.evaluate import evaluate
-from reslif.sw.fit import TrainError
+from reslif.sw.fit import TrainError, load_module
 from reslif.sw.formats import Format
 from reslif.sw.images import to_flat, to_image
 from reslif.sw.models import TrainConfig, build_model, image_of, seen
@@ -139,6 +139,27 @@ def test_an_interrupted_run_resumes_to_the_same_result(
     assert whole.read_bytes() == parts.read_bytes()
 
 
+def test_a_run_may_start_from_the_weights_of_one_before(data: Dataset, tmp_path: Path) -> None:
+    alone = replace(SMALL, steps=1, lr=0.01, epochs=2)
+    train_float(alone, data, tmp_path / "alone")
+    config = replace(SMALL, epochs=1, lr=1e-9, before={"steps": 1, "lr": 0.01, "epochs": 2})
+    assert config.first() == alone
+    assert alone.first() is None
+    module, result = train_float(config, data, tmp_path / "both")
+    first, second = tmp_path / "alone" / FLOAT_FILE, tmp_path / "both" / "before" / FLOAT_FILE
+    assert first.read_bytes() == second.read_bytes()
+    assert len(result.history) == 1
+    started = build_model(alone, data)
+    load_module(started, first)
+    for (name, ours), theirs in zip(module.named_parameters(), started.parameters(), strict=True):
+        torch.testing.assert_close(ours, theirs, atol=1e-5, rtol=0, msg=name)
+    second.unlink()  # not needed again: the second run has a state of its own
+    train_float(config, data, tmp_path / "both")
+    assert not second.exists()
+    with pytest.raises(TrainError, match="before makes another network, must leave its layers"):
+        train_float(replace(config, before={"widths": (4, 4, 4)}), data, tmp_path / "other")
+
+
 def test_augmentation_and_precision_change_training_alone(data: Dataset, tmp_path: Path) -> None:
     files, validations = {}, {}
     for name, changes in {
@@ -173,6 +194,8 @@ def test_progress_reports_the_spike_rate(data: Dataset, tmp_path: Path, capsys) 
         ({"stem_stride": 0}, "stem_stride is 0, must be at least 1"),
         ({"shift": -1}, "shift is -1, must be at least 0"),
         ({"readout": "count"}, "readout is 'count', of model ms_resnet it must be sum_current"),
+        ({"before": {"epoch": 3}}, "before has 'epoch', must have settings of training"),
+        ({"before": {"epochs": 0}}, "before: epochs is 0, must be at least 1"),
         ({"precision": "float16"}, "precision is 'float16', must be float32 or bfloat16"),
     ],
     ids=str,
