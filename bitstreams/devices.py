@@ -11,6 +11,7 @@ from amaranth.build import Resource
 from amaranth_boards.icebreaker import ICEBreakerPlatform
 from amaranth_boards.ulx3s import ULX3S_85F_Platform
 
+from ..hw.target import Capacity
 from .errors import BuildError
 
 
@@ -39,6 +40,15 @@ class Device:
     led: tuple[str, int]
     loader: str
     suffix: str
+
+    @property
+    def capacities(self) -> Capacity:
+        """What an estimate is held against."""
+        names = {
+            "ecp5": ("DP16KD", "MULT18X18D", "TRELLIS_COMB"),
+            "ice40": ("ICESTORM_RAM", "ICESTORM_DSP", "ICESTORM_LC"),
+        }[self.family]
+        return Capacity(self.name, self.family, *(self.capacity[name] for name in names))
 
     @property
     def oscillator(self) -> Resource:

@@ -35,14 +35,14 @@ def luts(plan: Plan, node: Node, stores: list[Store]) -> int:
     # In LUTs sixteen words of four bits take as many as six.
     small = [store for store in stores if not store.block_rams()]
     count = sum(6 * -(-store.depth // 16) * -(-store.width // 4) for store in small)
-    count += 40 * sum(store.what == "buffer" for store in stores)
+    count += 20 * sum(store.what == "buffer" for store in stores)
     if isinstance(node, Input):
-        count += 900  # the top's registers and words, too
+        count += 600  # the top's registers and words, too
     elif isinstance(node, Conv2d):
         layout = plan.layout(node)
         bits = layout.lanes * layout.current.width
         chosen = layout.lanes * node.weight_format.width * layout.row_taps
-        count += int(250 + layout.banks * (25 + 2.5 * bits) + chosen * sum(layout.spread))
+        count += int(130 + layout.banks * (25 + 2.5 * bits) + chosen * sum(layout.spread))
     elif isinstance(node, Dense):
         count += int(100 + 2 * plan.folds[node.name].lanes * width)
     elif isinstance(node, Neuron):
@@ -58,5 +58,5 @@ def luts(plan: Plan, node: Node, stores: list[Store]) -> int:
     if isinstance(node, LAYERS):
         (edge,) = plan.network.incoming(node.name, "input")
         carried = plan.network.carried(edge).format.width
-        count += 60 + plan.neuron_lanes[edge.source] * (3 + carried)
+        count += 30 + plan.neuron_lanes[edge.source] * (3 + carried)
     return count

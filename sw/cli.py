@@ -69,9 +69,20 @@ def quantise(recipe: RecipeFile, out: Out = None, data_dir: DataDir = None) -> N
 
 
 @app.command()
-def generate(recipe: RecipeFile, out: Out = None, data_dir: DataDir = None) -> None:
+def generate(
+    recipe: RecipeFile,
+    out: Out = None,
+    data_dir: DataDir = None,
+    target_fps: Annotated[float, typer.Option(help="Choose lanes and taps for so many.")] = 0.0,
+    device: Annotated[str, typer.Option(help="The device, by default the recipe's.")] = "",
+) -> None:
     """Write Verilog, manifest and a self-checking Verilog test bench."""
-    _stage("generate", _run(recipe, out, data_dir))
+    run = _run(recipe, out, data_dir)
+    loaded = run.recipe
+    fps = target_fps or loaded.hardware.target_fps
+    hardware = replace(loaded.hardware, target_fps=fps)
+    build = replace(loaded.build, device=device or loaded.build.device)
+    _stage("generate", replace(run, recipe=replace(loaded, hardware=hardware, build=build)))
 
 
 @app.command()

@@ -154,9 +154,16 @@ def generate(run: Run) -> dict[str, Any]:
 
     start = time.monotonic()
     network = run.network
-    manifest = emit(network, run.folder, folding_of(run.recipe))
-    data = run.data()
-    write_testbench(run.folder, network, data.test[:VECTORS].over_time(network.max_steps))
+    vectors = run.data().test[:VECTORS].over_time(network.max_steps)
+    folding, found, clock = fitted(run.recipe, network, vectors)
+    for line in found.lines():
+        run.say(line)
+    run.say(
+        f"{found.cycles_per_sample:,.0f} cycles a sample, "
+        f"{found.samples_per_second(clock):,.1f} samples a second at {clock:g} MHz (estimated)"
+    )
+    manifest = emit(network, run.folder, folding)
+    write_testbench(run.folder, network, vectors)
     slowest = max(layer.get("cycles_per_event", 0) for layer in manifest["layers"])
     run.say(f"top.v for {len(manifest['layers'])} nodes, at most {slowest} cycles per event")
     return run.write(
@@ -164,9 +171,31 @@ def generate(run: Run) -> dict[str, Any]:
         {
             "verilog_sha256": manifest["verilog_sha256"],
             "network_digest": network.digest,
+            "estimate": {
+                "cycles_per_sample": round(found.cycles_per_sample, 1),
+                "bottleneck": found.bottleneck.name,
+                "block_rams": found.block_rams,
+            },
             "seconds": round(time.monotonic() - start, 1),
         },
     )
+
+
+def fitted(recipe: Recipe, network: Network, samples: Any) -> tuple[Any, Any, float]:
+    """The folding that a recipe asks for, or that reaches the speed it asks for; the estimate of
+    that design at the spike rates of ``samples``; the clock in MHz.
+    """
+    from ..bitstreams.devices import device
+    from ..hw.fit import fit
+    from ..hw.folding import Plan
+    from ..hw.target import choose
+    from ..sim.activity import measured
+
+    target, activity = device(recipe.build.device), measured(network, samples)
+    clock, folding = recipe.build.clock_mhz or target.clock_mhz, folding_of(recipe)
+    if fps := recipe.hardware.target_fps:
+        return *choose(network, activity, target.capacities, fps, clock), clock
+    return folding, fit(Plan(network, folding), activity, target.family), clock
 
 
 def cosim(run: Run) -> dict[str, Any]:

@@ -33,13 +33,20 @@ class DataRecipe:
 
 @dataclass(frozen=True)
 class HardwareRecipe:
-    """The engine and its folding; ``layers`` has exceptions by the name of a layer."""
+    """The engine and its folding; ``layers`` has exceptions by the name of a layer. With
+    ``target_fps`` the folding is chosen, so that as many samples a second pass on the device.
+    """
 
     engine: str = "dataflow"
     lanes: int = 16
     neuron_lanes: int = 4
     taps: int = 1
     layers: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
+    target_fps: float = 0.0
+
+    def __post_init__(self) -> None:
+        if self.target_fps < 0:
+            raise RecipeError(f"[hardware] target_fps is {self.target_fps}, must be at least 0")
 
 
 @dataclass(frozen=True)
