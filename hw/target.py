@@ -49,7 +49,7 @@ def choose(
     folding = search.smallest()
     now = search.fit(folding)
     if short := _short(now, capacity):
-        raise FitError(f"{capacity.name} is too small at any speed: {short}")
+        raise FitError(f"{capacity.name} is too small: with one lane a layer {short}")
     while now.samples_per_second(clock_mhz) < fps:
         slow = now.bottleneck
         found: list[tuple[float, Folding, Fit]] = []
