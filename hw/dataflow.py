@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
-from amaranth.hdl import Const, Module, Signal, Value
+from amaranth.hdl import Module, Value
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
@@ -26,6 +26,7 @@ from .inhibition import Inhibition
 from .joins import Join, JoinKind, JoinLayout
 from .models import clips, neuron_array, neuron_config
 from .pool import Pool
+from .popcount import tree_sum
 from .probes import Probe, Probes
 from .readout import Readout as ReadoutUnit
 from .readout import ReadoutKind, result_stream
@@ -287,17 +288,3 @@ class _Build(Probes):
         self.module.d.comb += join.kind.eq(kind)
         self.saturated.append(join.saturated)
         return join
-
-
-def tree_sum(m: Module, terms: list[Value]) -> Value:
-    """The sum of ``terms``, a register after each level: a count some cycles late."""
-    level = 0
-    while len(terms) > 1:
-        sums = []
-        for i in range(0, len(terms), 2):
-            total = terms[i] + terms[i + 1] if i + 1 < len(terms) else terms[i]
-            register = Signal(total.shape(), name=f"sum_{level}_{i}")
-            m.d.sync += register.eq(total)
-            sums.append(register)
-        terms, level = sums, level + 1
-    return terms[0] if terms else Const(0)

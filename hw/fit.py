@@ -6,7 +6,7 @@ timesteps (see :mod:`.activity`). All layers work at once: the slowest sets the 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TypeAlias
 
 import numpy as np
@@ -20,6 +20,9 @@ from .folds import LAYERS, Fold
 from .luts import luts, multipliers
 from .stores import Store, stores
 from .streams import words_of
+
+LOOP_CYCLES = 13
+"""What neurons, delay and encoder take between two layers of a loop, which do not overlap."""
 
 Mask = npt.NDArray[np.bool_]
 Known: TypeAlias = dict[tuple[str, Fold, int], tuple[float, float]]
@@ -141,7 +144,17 @@ def fit(plan: Plan, activity: Activity, family: Family = "ecp5", known: Known | 
                 cycles=cycles,
             )
         )
-    return Fit(tuple(rows), plan.network.max_steps)
+    return Fit(tuple(_in_loops(plan, rows)), plan.network.max_steps)
+
+
+def _in_loops(plan: Plan, rows: list[Row]) -> list[Row]:
+    """Layers of a loop wait for each other: each takes as long as all, and the way around."""
+    for group in plan.network.groups:
+        layers = {node.name for node in group if isinstance(node, LAYERS)}
+        if len(group) > 1:
+            around = sum(row.cycles + LOOP_CYCLES for row in rows if row.name in layers)
+            rows = [replace(r, cycles=around) if r.name in layers else r for r in rows]
+    return rows
 
 
 def _pace(plan: Plan, node: Node, activity: Activity, known: Known) -> tuple[float, float]:
