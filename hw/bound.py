@@ -1,0 +1,49 @@
+"""The least that event-driven hardware can take: one cycle for every ``lanes · taps`` additions."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from ..sw.formats import IntArray
+from ..sw.network import Conv2d, Dense
+from .activity import Activity
+from .folding import Plan
+
+
+def event_bound(plan: Plan, activity: Activity) -> dict[str, float]:
+    """Cycles that each layer needs for a timestep's additions alone, on average: Σ fan-out of its
+    events / (lanes · taps).
+
+    The fan-out of an event counts the weights that it adds: taps that the stride leaves out, or
+    that fall beyond the border, do not count.
+    """
+    result: dict[str, float] = {}
+    for node in plan.network.order:
+        if isinstance(node, Dense | Conv2d):
+            (edge,) = plan.network.incoming(node.name, "input")
+            fold = plan.folds[node.name]
+            additions = activity[edge].astype(np.float64) @ fan_out(node)
+            result[node.name] = float(additions.mean()) / (fold.lanes * fold.taps)
+    return result
+
+
+def fan_out(node: Dense | Conv2d) -> IntArray:
+    """``[inputs]``: to how many neurons each input has a weight."""
+    if isinstance(node, Dense):
+        return np.full(node.inputs, node.size, np.int64)
+    down, across = (
+        _taps(size, out, extent, step, pad)
+        for size, out, extent, step, pad in zip(
+            node.shape[1:], node.out_shape[1:], node.kernel, node.stride, node.padding, strict=True
+        )
+    )
+    each = len(node.weight) // node.groups
+    return np.repeat(np.outer(down, across).reshape(-1) * each, node.shape[0])
+
+
+def _taps(size: int, out: int, extent: int, step: int, pad: int) -> IntArray:
+    """How many windows along an axis each position lies in."""
+    counts = np.zeros(size + 2 * pad, np.int64)
+    for first in range(0, out * step, step):
+        counts[first : first + extent] += 1
+    return counts[pad : pad + size]
