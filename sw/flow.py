@@ -102,8 +102,10 @@ def train(run: Run) -> dict[str, Any]:
 
     config, data = run.train_config(), run.data()
     start = time.monotonic()
-    model, fit = train_float(config, data, run.folder)
     image = image_of(config, data)
+    if image is not None:
+        show_budget(run, config, data)
+    model, fit = train_float(config, data, run.folder)
     accuracy = accuracy_float(model, data.test, config.steps, data.format.step, image=image)
     result = {
         "accuracy": accuracy,
@@ -156,12 +158,7 @@ def generate(run: Run) -> dict[str, Any]:
     network = run.network
     vectors = run.data().test[:VECTORS].over_time(network.max_steps)
     folding, found, clock = fitted(run.recipe, network, vectors)
-    for line in found.lines():
-        run.say(line)
-    run.say(
-        f"{found.cycles_per_sample:,.0f} cycles a sample, "
-        f"{found.samples_per_second(clock):,.1f} samples a second at {clock:g} MHz (estimated)"
-    )
+    show_fit(run, found, clock)
     manifest = emit(network, run.folder, folding)
     write_testbench(run.folder, network, vectors)
     slowest = max(layer.get("cycles_per_event", 0) for layer in manifest["layers"])
@@ -179,6 +176,42 @@ def generate(run: Run) -> dict[str, Any]:
             "seconds": round(time.monotonic() - start, 1),
         },
     )
+
+
+def show_fit(run: Run, found: Any, clock: float) -> None:
+    """The estimate of a design, on the device of ``run``."""
+    from ..bitstreams.devices import device
+
+    for line in found.lines():
+        run.say(line)
+    have = device(run.recipe.build.device).capacities
+    run.say(
+        f"{found.block_rams} of {have.block_rams} block RAMs, about {found.luts:,} of "
+        f"{have.luts:,} LUTs, {found.cycles_per_sample:,.0f} cycles a sample: "
+        f"{found.samples_per_second(clock):,.1f} samples a second at {clock:g} MHz (estimated)"
+    )
+
+
+def show_budget(run: Run, config: Any, data: Any) -> None:
+    """The estimate of the design of a network that has yet to be trained."""
+    from ..bitstreams.devices import device
+    from ..hw.activity import assumed
+    from ..hw.fit import fit
+    from ..hw.folding import Plan
+    from .budget import untrained_network
+
+    target = device(run.recipe.build.device)
+    try:
+        network = untrained_network(config, data)
+        plan = Plan(network, folding_of(run.recipe))
+        found = fit(plan, assumed(network), target.family)
+    except ValueError as error:
+        if not type(error).__module__.startswith("reslif."):
+            raise
+        run.say(f"no estimate of its hardware: {error}")
+        return
+    run.say("memory budget, if a tenth of the neurons fire:")
+    show_fit(run, found, run.recipe.build.clock_mhz or target.clock_mhz)
 
 
 def fitted(recipe: Recipe, network: Network, samples: Any) -> tuple[Any, Any, float]:
