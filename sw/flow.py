@@ -245,6 +245,7 @@ def cosim(run: Run) -> dict[str, Any]:
         network,
         samples,
         harness=recipe.harness,  # pyright: ignore[reportArgumentType] - checked above
+        probes=recipe.probes,  # pyright: ignore[reportArgumentType] - likewise
         stalls=stalls,
         seed=recipe.seed,
     )
@@ -284,6 +285,8 @@ def stalls_of(recipe: Recipe) -> Any:
 
     if recipe.cosim.harness not in ("cocotb", "native"):
         raise RecipeError(f"harness is {recipe.cosim.harness!r}, must be 'cocotb' or 'native'")
+    if recipe.cosim.probes not in ("all", "results"):
+        raise RecipeError(f"probes is {recipe.cosim.probes!r}, must be 'all' or 'results'")
     if recipe.cosim.samples < 0:
         raise RecipeError(f"samples is {recipe.cosim.samples}, must be at least 0")
     return Stalls(recipe.cosim.idle, recipe.cosim.stall)

@@ -53,10 +53,12 @@ class HardwareRecipe:
 class CosimRecipe:
     """Co-simulation of the first ``samples`` test samples (0: all of them).
 
-    ``idle`` and ``stall`` are the probabilities of random pauses on input and output.
+    ``idle`` and ``stall`` are the probabilities of random pauses on input and output. ``probes``
+    are ``all``, or ``results``: scores, classes and numbers of spikes alone.
     """
 
     harness: str = "cocotb"
+    probes: str = "all"
     samples: int = 0
     idle: float = 0.0
     stall: float = 0.0
