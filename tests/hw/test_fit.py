@@ -148,8 +148,8 @@ def test_a_speed_is_reached_with_no_more_than_it_needs():
                     r"reached, where '\w+' takes [\d,]+ cycles a timestep; it is as parallel"),
         (replace(ECP5, block_rams=10), 1, r"^ecp5-85k is too small: with one lane a layer it needs "
                                           r"\d+ block RAMs, there are 10$"),
-        (replace(ECP5, multipliers=5), 15000, r"a timestep; faster, it needs \d+ multipliers, "
-                                              r"there are 5$"),
+        (replace(ECP5, multipliers=12), 15000, r"a timestep; faster, it needs \d+ multipliers, "
+                                              r"there are 12$"),
         (replace(ECP5, luts=9000), 15000, r"faster, it needs [\d,]+ LUTs .*, there are 7,200$"),
     ],
 )  # fmt: skip
