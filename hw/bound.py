@@ -2,28 +2,30 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
 
 from ..sw.formats import IntArray
-from ..sw.network import Conv2d, Dense
+from ..sw.network import Conv2d, Dense, Network
 from .activity import Activity
-from .folding import Plan
 
 
-def event_bound(plan: Plan, activity: Activity) -> dict[str, float]:
+def event_bound(
+    network: Network, parallel: Mapping[str, int], activity: Activity
+) -> dict[str, float]:
     """Cycles that each layer needs for a timestep's additions alone, on average: Σ fan-out of its
-    events / (lanes · taps).
+    events / (lanes · taps), which ``parallel`` holds by layer.
 
     The fan-out of an event counts the weights that it adds: taps that the stride leaves out, or
     that fall beyond the border, do not count.
     """
     result: dict[str, float] = {}
-    for node in plan.network.order:
+    for node in network.order:
         if isinstance(node, Dense | Conv2d):
-            (edge,) = plan.network.incoming(node.name, "input")
-            fold = plan.folds[node.name]
+            (edge,) = network.incoming(node.name, "input")
             additions = activity[edge].astype(np.float64) @ fan_out(node)
-            result[node.name] = float(additions.mean()) / (fold.lanes * fold.taps)
+            result[node.name] = float(additions.mean()) / parallel[node.name]
     return result
 
 

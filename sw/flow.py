@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -232,34 +232,67 @@ def fitted(recipe: Recipe, network: Network, samples: Any) -> tuple[Any, Any, fl
 
 
 def cosim(run: Run) -> dict[str, Any]:
-    """Run the test samples through the Verilog and compare everything."""
+    """Run test samples through the Verilog and compare: everything, then results of more."""
+    recipe, data = run.recipe.cosim, run.data()
+    start = time.monotonic()
+    stalls = stalls_of(run.recipe)
+    result = _simulated(run, recipe.samples or len(data.test), "all", stalls)
+    if recipe.results:
+        count = min(recipe.results, len(data.test))
+        wide = _simulated(run, count, "results", replace(stalls, idle=0.0, stall=0.0))
+        kept = ("accuracy", "samples", "comparisons", "mismatches", "cycles_per_sample")
+        bound = _event_bound(run, count)
+        result["results"] = {key: wide[key] for key in kept} | {
+            "simulation_seconds": wide["simulation_seconds"],
+            "spikes": sum(wide["spikes"].values()),
+            "event_bound": round(bound, 1),
+            "cycles_over_bound": round(wide["cycles_per_sample"] / bound, 3),
+        }
+        run.say(f"{wide['cycles_per_sample'] / bound:.3f} times the cycles of its additions alone")
+    return run.write("cosim", result | {"seconds": round(time.monotonic() - start, 1)})
+
+
+def _simulated(run: Run, count: int, probes: str, stalls: Any) -> dict[str, Any]:
+    """A co-simulation of the first ``count`` test samples."""
     from ..sim.cosim import cosim as simulate
 
-    recipe, network, data = run.recipe.cosim, run.network, run.data()
-    stalls = stalls_of(run.recipe)
-    count = recipe.samples or len(data.test)
-    samples = data.test[:count].over_time(network.max_steps)
-    start = time.monotonic()
+    recipe, network, test = run.recipe.cosim, run.network, run.data().test[:count]
     found = simulate(
         run.folder,
         network,
-        samples,
-        harness=recipe.harness,  # pyright: ignore[reportArgumentType] - checked above
-        probes=recipe.probes,  # pyright: ignore[reportArgumentType] - likewise
+        test.over_time(network.max_steps),
+        harness=recipe.harness,  # pyright: ignore[reportArgumentType] - checked in stalls_of
+        probes=probes,  # pyright: ignore[reportArgumentType]
         stalls=stalls,
         seed=recipe.seed,
     )
-    right = sum(a == b for a, b in zip(found.classes, data.test.labels.tolist(), strict=False))
-    result = asdict(found) | {
-        "accuracy": right / found.samples,
-        "simulation_seconds": round(found.seconds, 2),
-        "seconds": round(time.monotonic() - start, 1),
-    }
+    right = sum(a == b for a, b in zip(found.classes, test.labels.tolist(), strict=True))
+    compared = f"of {found.probes} probes" if probes == "all" else "of results and spike counts"
     run.say(
-        f"{found.comparisons:,} comparisons of {found.probes} probes over {found.samples} samples: "
+        f"{found.comparisons:,} comparisons {compared} over {found.samples} samples: "
         f"{found.mismatches} mismatches, {found.cycles_per_sample:,.0f} cycles a sample"
     )
-    return run.write("cosim", result)
+    return asdict(found) | {
+        "accuracy": right / found.samples,
+        "simulation_seconds": round(found.seconds, 2),
+    }
+
+
+def _event_bound(run: Run, count: int) -> float:
+    """The cycles a sample that its additions alone need where they are most, over ``count``."""
+    from ..hw.bound import event_bound
+    from ..sim.activity import measured
+
+    network, test = run.network, run.data().test[:count]
+    layers = json.loads((run.folder / "manifest.json").read_text())["layers"]
+    parallel = {e["name"]: e["lanes"] * e.get("taps", 1) for e in layers if "lanes" in e}
+    total: dict[str, float] = {}
+    for first in range(0, count, 32):  # what fits the memory at once
+        part = test[first : first + 32]
+        activity = measured(network, part.over_time(network.max_steps))
+        for name, cycles in event_bound(network, parallel, activity).items():
+            total[name] = total.get(name, 0.0) + cycles * len(part) * network.max_steps
+    return max(total.values()) / count
 
 
 def folding_of(recipe: Recipe) -> Any:
@@ -285,10 +318,9 @@ def stalls_of(recipe: Recipe) -> Any:
 
     if recipe.cosim.harness not in ("cocotb", "native"):
         raise RecipeError(f"harness is {recipe.cosim.harness!r}, must be 'cocotb' or 'native'")
-    if recipe.cosim.probes not in ("all", "results"):
-        raise RecipeError(f"probes is {recipe.cosim.probes!r}, must be 'all' or 'results'")
-    if recipe.cosim.samples < 0:
-        raise RecipeError(f"samples is {recipe.cosim.samples}, must be at least 0")
+    for what in ("samples", "results"):
+        if getattr(recipe.cosim, what) < 0:
+            raise RecipeError(f"{what} is {getattr(recipe.cosim, what)}, must be at least 0")
     return Stalls(recipe.cosim.idle, recipe.cosim.stall)
 
 
@@ -395,19 +427,20 @@ def report(run: Run) -> dict[str, Any]:
     _check_same_design(stages)
     trained, quantised = stages.get("train", {}), stages.get("quantise", {})
     simulated = stages.get("cosim", {})
-    spikes = simulated.get("spikes", {})
-    kept = ("samples", "probes", "comparisons", "mismatches", "cycles_per_sample", "harness")
+    spikes, most = simulated.get("spikes", {}), simulated.get("results", simulated)
+    kept = ("samples", "probes", "comparisons", "mismatches", "harness", "results")
     result = {
         "recipe": run.recipe.name,
         "accuracy": {
             "float": trained.get("accuracy"),
             "golden": quantised.get("accuracy"),
-            "hardware": simulated.get("accuracy"),
+            "hardware": most.get("accuracy"),
         },
         "bits": quantised.get("bits"),
         "network": {"digest": quantised.get("digest")},
         "verilog_sha256": stages.get("generate", {}).get("verilog_sha256"),
         "cosim": {key: simulated.get(key) for key in (*kept, "verilog_sha256")}
+        | {"cycles_per_sample": most.get("cycles_per_sample")}
         | {"spikes": sum(spikes.values()), "spikes_by_layer": spikes},
         "build": stages.get("build", {}),
         "seeds": trained.get("seeds", {}) | {"cosim": run.recipe.cosim.seed},

@@ -53,13 +53,14 @@ class HardwareRecipe:
 class CosimRecipe:
     """Co-simulation of the first ``samples`` test samples (0: all of them).
 
-    ``idle`` and ``stall`` are the probabilities of random pauses on input and output. ``probes``
-    are ``all``, or ``results``: scores, classes and numbers of spikes alone.
+    ``idle`` and ``stall`` are the probabilities of random pauses on input and output. Of the first
+    ``results`` samples scores, classes and numbers of spikes alone are compared, without pauses:
+    for many samples of a large network.
     """
 
     harness: str = "cocotb"
-    probes: str = "all"
     samples: int = 0
+    results: int = 0
     idle: float = 0.0
     stall: float = 0.0
     seed: int = 0

@@ -3,8 +3,6 @@
 import numpy as np
 import pytest
 from reslif.hw.bound import event_bound, fan_out
-from reslif.hw.folding import Plan
-from reslif.hw.folds import Fold, Folding
 from reslif.sw.formats import Format
 from reslif.sw.network import Conv2d, Dense, Edge, Input, Network, Readout
 
@@ -30,11 +28,10 @@ def test_the_bound_is_additions_over_lanes_and_taps():
     nodes = (Input("input", conv.inputs), conv, head, Readout("readout", "sum_current", 3))
     edges = (Edge("input", "conv"), Edge("conv", "head"), Edge("head", "readout"))
     network = Network(nodes, edges, 2)
-    plan = Plan(network, Folding(Fold(4, 1), {"conv": Fold(4, 1, 3)}))
     activity = {edge: np.zeros((2, network.by_name[edge.source].size), bool) for edge in edges}
     activity[edges[0]][0, [0, 30]] = True  # a corner: 4 taps; a pixel amid: 9; 4 channels each
     activity[edges[1]][1, :5] = True
-    assert event_bound(plan, activity) == {
+    assert event_bound(network, {"conv": 12, "head": 3}, activity) == {
         "conv": pytest.approx((4 + 9) * 4 / 2 / 12),
-        "head": pytest.approx(5 * 3 / 2 / plan.folds["head"].lanes),
+        "head": pytest.approx(5 * 3 / 2 / 3),
     }
