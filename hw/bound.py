@@ -9,6 +9,7 @@ import numpy as np
 from ..sw.formats import IntArray
 from ..sw.network import Conv2d, Dense, Network
 from .activity import Activity
+from .conv_tables import Axis
 
 
 def event_bound(
@@ -34,18 +35,8 @@ def fan_out(node: Dense | Conv2d) -> IntArray:
     if isinstance(node, Dense):
         return np.full(node.inputs, node.size, np.int64)
     down, across = (
-        _taps(size, out, extent, step, pad)
-        for size, out, extent, step, pad in zip(
-            node.shape[1:], node.out_shape[1:], node.kernel, node.stride, node.padding, strict=True
-        )
+        [len(hits) for hits in Axis(*numbers).hits]
+        for numbers in zip(node.shape[1:], node.kernel, node.stride, node.padding, strict=True)
     )
     each = len(node.weight) // node.groups
     return np.repeat(np.outer(down, across).reshape(-1) * each, node.shape[0])
-
-
-def _taps(size: int, out: int, extent: int, step: int, pad: int) -> IntArray:
-    """How many windows along an axis each position lies in."""
-    counts = np.zeros(size + 2 * pad, np.int64)
-    for first in range(0, out * step, step):
-        counts[first : first + extent] += 1
-    return counts[pad : pad + size]

@@ -169,8 +169,13 @@ class Plan(Lanes):
 
     def layout(self, node: Conv2d) -> ConvLayout:
         """The layout of a convolution, with the shortcut of its join if that is merged."""
+        return self._layouts[node.name]
+
+    @cached_property
+    def _layouts(self) -> dict[str, ConvLayout]:
         joins = {conv: join for join, conv in self.merged.items()}
-        return self._layout(node, joins.get(node.name))
+        convs = self.network.nodes_of(Conv2d)
+        return {node.name: self._layout(node, joins.get(node.name)) for node in convs}
 
     def _layout(self, node: Conv2d, join: str | None) -> ConvLayout:
         (edge,) = self.network.incoming(node.name, "input")

@@ -177,9 +177,7 @@ def _run(
         }
     if mismatch := first_mismatch(network, recorded, trace):
         raise _with_waves(design, network, job, mismatch, steps, first)
-    scores, classes = decode(outcome.outputs, network.readout.size)
-    check_outputs(scores, classes, trace, first)
-    check_registers(network, outcome.registers, trace)
+    _check_results(network, outcome, trace, first, probed=True)
     return trace, outcome, sum(values.size for values in recorded.values())
 
 
@@ -198,11 +196,19 @@ def _run_counting(
     with tempfile.TemporaryDirectory() as name:
         outcome = HARNESSES[harness](design, job, Path(name), fast=fast, counts=True)
         counts = {probe.node: read_count(Path(name), probe) for probe in probes}
-    scores, classes = decode(outcome.outputs, network.readout.size)
-    check_outputs(scores, classes, trace, first, probed=False)
-    check_registers(network, outcome.registers, trace)
+    results = _check_results(network, outcome, trace, first, probed=False)
     check_counts(counts, trace)
-    return trace, outcome, scores.size + classes.size + len(counts)
+    return trace, outcome, results + len(counts)
+
+
+def _check_results(
+    network: Network, outcome: Outcome, trace: golden.Trace, first: int, *, probed: bool
+) -> int:
+    """Check scores, classes and registers; how many of the first two there are."""
+    scores, classes = decode(outcome.outputs, network.readout.size)
+    check_outputs(scores, classes, trace, first, probed=probed)
+    check_registers(network, outcome.registers, trace)
+    return scores.size + classes.size
 
 
 def python_share(cocotb: CosimResult, native: CosimResult) -> float:

@@ -193,14 +193,11 @@ def dense_step(node: Dense, spikes: IntArray) -> IntArray:
 
 def conv_step(node: Conv2d, spikes: IntArray) -> IntArray:
     """``[B, inputs]`` spikes to ``[B, n]`` currents, exact."""
-    reach = np.abs(node.weight).reshape(len(node.weight), -1).sum(axis=1).max()
-    bound = int(reach) * int(np.abs(spikes).max(initial=0))
+    bound = node.reach * int(np.abs(spikes).max(initial=0))
     # As for a dense synapse; half the bits suffice for most feature maps.
     dtype = np.float32 if bound < 1 << 24 else np.float64 if bound < 1 << 53 else np.int64
-    current = node.apply(spikes.astype(dtype), node.weight.astype(dtype)).astype(np.int64)
-    return (
-        current if node.bias is None else current + np.tile(node.bias, node.size // len(node.bias))
-    )
+    current = node.apply(spikes.astype(dtype), node.weight.astype(dtype))
+    return current.astype(np.int64) + node.everywhere
 
 
 def join_step(

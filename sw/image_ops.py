@@ -12,8 +12,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from .images import Shape3
-from .spatial import Pair
+from .images import Shape3, to_flat, to_image
+from .spatial import Pair, windows_of
 
 if TYPE_CHECKING:
     from .float_nodes import FloatConv2d
@@ -26,14 +26,14 @@ def convolve(x: Tensor, weight: Tensor, bias: Tensor | None, node: Conv2d | Floa
     Integers held in floating point come out exact if every partial sum is: nothing here
     transforms its operands, as Winograd's algorithm would.
     """
-    images = _images(x, node.shape)
+    images = to_image(x.flatten(0, -2), node.shape)
     geometry = (node.stride, node.padding, node.groups)
     on_cpu = x.device.type == "cpu" and x.dtype == torch.float32
     if on_cpu and _onednn_is_exact(node.shape, tuple(weight.shape), *geometry):
         sums = _by_onednn(images, weight, bias, *geometry)
     else:
         sums = _by_columns(images, weight, bias, *geometry)
-    return sums.permute(0, 2, 3, 1).reshape(*x.shape[:-1], -1)
+    return to_flat(sums).unflatten(0, x.shape[:-1])
 
 
 @cache
@@ -46,10 +46,7 @@ def _onednn_is_exact(
     nothing is promised; hence this one by its name, and a look whether it keeps to it. In 2.13
     it reads beside its operands where an image of one channel becomes a column of pixels.
     """
-    size = [
-        (extent + 2 * pad - window) // step + 1
-        for extent, pad, window, step in zip(shape[1:], padding, weight[2:], stride, strict=True)
-    ]
+    size = windows_of(shape, (weight[2], weight[3]), stride, padding)
     if not torch.backends.mkldnn.is_available() or 1 in size:
         return False
     random = torch.Generator().manual_seed(0)
@@ -89,7 +86,7 @@ def pool(x: Tensor, node: Pool) -> Tensor:
     """``[..., inputs]`` through a pool, ``[..., n]``, exact."""
     if node.op == "sum" and node.window == node.shape[1:] and node.padding == (0, 0):
         return x.unflatten(-1, (-1, node.shape[0])).sum(-2)
-    images = _images(x, node.shape)
+    images = to_image(x.flatten(0, -2), node.shape)
     if any(node.padding):
         (top, left), empty = node.padding, 0.0 if node.op == "sum" else -torch.inf
         images = functional.pad(images, (left, left, top, top), value=empty)
@@ -97,10 +94,4 @@ def pool(x: Tensor, node: Pool) -> Tensor:
         pooled = functional.avg_pool2d(images, node.window, node.stride, divisor_override=1)
     else:
         pooled = functional.max_pool2d(images, node.window, node.stride)
-    return pooled.permute(0, 2, 3, 1).reshape(*x.shape[:-1], -1)
-
-
-def _images(x: Tensor, shape: Shape3) -> Tensor:
-    """``[..., C·H·W]`` as ``[N, C, H, W]``, channels-last."""
-    channels, height, width = shape
-    return x.reshape(-1, height, width, channels).permute(0, 3, 1, 2)
+    return to_flat(pooled).unflatten(0, x.shape[:-1])

@@ -20,6 +20,7 @@ from .values import (
     Values,
     check_fields,
     check_range,
+    checked_bias,
     exact,
     integers,
 )
@@ -70,12 +71,7 @@ class Dense:
         check_range(self.name, "weight", weight, self.weight_format.min, self.weight_format.max)
         object.__setattr__(self, "weight", weight)
         if self.bias is not None:
-            bias = integers(self.bias, self.name, "bias")
-            if bias.shape != (self.size,):
-                raise NetworkError(
-                    f"node '{self.name}': bias has shape {list(bias.shape)}, must be [{self.size}]"
-                )
-            object.__setattr__(self, "bias", bias)
+            object.__setattr__(self, "bias", checked_bias(self.bias, self.name, self.size))
 
     @property
     def size(self) -> int:

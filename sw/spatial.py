@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 from .formats import Format, IntArray
 from .images import Shape3
-from .values import NetworkError, Values, check_fields, check_range, exact, integers
+from .values import NetworkError, Values, check_fields, check_range, checked_bias, exact, integers
 
 Pair: TypeAlias = tuple[int, int]
 PoolOp: TypeAlias = Literal["sum", "max"]
@@ -106,12 +106,7 @@ class Conv2d:
             )
         _check_windows(self.name, self.shape, self.kernel, self.stride, self.padding)
         if self.bias is not None:
-            bias = integers(self.bias, self.name, "bias")
-            if bias.shape != (out,):
-                raise NetworkError(
-                    f"node '{self.name}': bias has shape {list(bias.shape)}, must be [{out}]"
-                )
-            object.__setattr__(self, "bias", bias)
+            object.__setattr__(self, "bias", checked_bias(self.bias, self.name, out))
 
     @property
     def kernel(self) -> Pair:
@@ -120,7 +115,7 @@ class Conv2d:
     @property
     def out_shape(self) -> Shape3:
         """Channels, height and width of what it sends."""
-        return len(self.weight), *_windows_of(self.shape, self.kernel, self.stride, self.padding)
+        return len(self.weight), *windows_of(self.shape, self.kernel, self.stride, self.padding)
 
     @property
     def size(self) -> int:
@@ -129,6 +124,17 @@ class Conv2d:
     @property
     def inputs(self) -> int:
         return int(np.prod(self.shape))
+
+    @property
+    def reach(self) -> int:
+        """The most that inputs of magnitude 1 can add up to, in any sum."""
+        return int(np.abs(self.weight).reshape(len(self.weight), -1).sum(axis=1).max())
+
+    @property
+    def everywhere(self) -> IntArray:
+        """The bias of every neuron, ``[n]``; 0 without one."""
+        bias = np.zeros(len(self.weight), np.int64) if self.bias is None else self.bias
+        return np.tile(bias, self.size // len(bias))
 
     def apply(self, images: npt.NDArray[Any], weight: npt.NDArray[Any]) -> npt.NDArray[Any]:
         """``[B, inputs]`` through ``weight`` (of this node's shape), ``[B, n]``, without bias."""
@@ -142,14 +148,12 @@ class Conv2d:
         (source,) = operands["input"]
         _check_source(self.name, source, self.inputs)
         low, high = np.minimum(source.low, 0), np.maximum(source.high, 0)
-        reach = np.abs(self.weight).reshape(len(self.weight), -1).sum(axis=1).max()
-        largest = int(reach) * max(-int(low.min()), int(high.max()))
+        largest = self.reach * max(-int(low.min()), int(high.max()))
         dtype = np.float64 if largest < 1 << 52 else object
         ends = np.stack([low, high]).astype(dtype)
         plus = self.apply(ends, np.maximum(self.weight, 0).astype(dtype))
         minus = self.apply(ends, np.minimum(self.weight, 0).astype(dtype))
-        bias = np.zeros(len(self.weight), object) if self.bias is None else exact(self.bias)
-        bias = np.tile(bias, self.size // len(bias))
+        bias = exact(self.everywhere)
         least, most = _whole(plus[0] + minus[1]), _whole(plus[1] + minus[0])
         frac = self.weight_format.frac + source.format.frac
         return Values.of(bias + least, bias + most, frac, self.name)
@@ -184,7 +188,7 @@ class Pool:
     @property
     def out_shape(self) -> Shape3:
         """Channels, height and width of what it sends."""
-        return self.shape[0], *_windows_of(self.shape, self.window, self.stride, self.padding)
+        return self.shape[0], *windows_of(self.shape, self.window, self.stride, self.padding)
 
     @property
     def size(self) -> int:
@@ -220,7 +224,8 @@ def _whole(values: npt.NDArray[Any]) -> npt.NDArray[np.object_]:
     return values if values.dtype == object else exact(values.astype(np.int64))
 
 
-def _windows_of(shape: Shape3, window: Pair, stride: Pair, padding: Pair) -> Pair:
+def windows_of(shape: Shape3, window: Pair, stride: Pair, padding: Pair) -> Pair:
+    """Rows and columns of windows in an image of ``shape``."""
     height, width = (
         (size + 2 * pad - extent) // step + 1
         for size, extent, step, pad in zip(shape[1:], window, stride, padding, strict=True)
@@ -243,7 +248,7 @@ def _check_windows(name: str, shape: Shape3, window: Pair, stride: Pair, padding
         raise NetworkError(
             f"node '{name}': padding is {padding}, must be less than the window {window}"
         )
-    if min(_windows_of(shape, window, stride, padding)) < 1:
+    if min(windows_of(shape, window, stride, padding)) < 1:
         raise NetworkError(
             f"node '{name}': window {window} does not fit the image of {shape[1]} × {shape[2]} "
             f"pixels padded by {padding}, must be no larger"

@@ -101,6 +101,14 @@ def check_fields(node: Any) -> None:
             raise NetworkError(f"node '{node.name}': size is {value}, must be an integer above 0")
 
 
+def checked_bias(bias: npt.ArrayLike, node: str, size: int) -> IntArray:
+    """The bias of a synapse as a read-only ``[size]`` array, or an error."""
+    array = integers(bias, node, "bias")
+    if array.shape != (size,):
+        raise NetworkError(f"node '{node}': bias has shape {list(array.shape)}, must be [{size}]")
+    return array
+
+
 def check_name(name: Any) -> None:
     if not isinstance(name, str) or not name.isidentifier() or not name.isascii():
         raise NetworkError(f"node name is {name!r}, must be an ASCII identifier")

@@ -45,6 +45,16 @@ class Pauses:
     longest: int = 1
 
 
+PATTERNS = {
+    "free": Pauses(),
+    "idle input": Pauses(idle=0.5, longest=100),
+    "seldom, long": Pauses(0.01, 0.01, longest=2000),
+    "stalled output": Pauses(stall=0.5, longest=1000),
+    "both": Pauses(0.6, 0.8, longest=30),
+}
+"""Patterns under which nothing may deadlock."""
+
+
 def words_of(network: Network, sample: np.ndarray) -> np.ndarray:
     """The event words of one sample, TLAST in bit 32 of the last."""
     (words,) = encode(network, sample[:, None])

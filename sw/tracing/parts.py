@@ -73,10 +73,7 @@ class Parts:
                     "a neuron can absorb"
                 )
             if source.order is not None:
-                raise GraphError(
-                    f"reads '{source.node}' reshaped between image and vector, where channels "
-                    "and pixels change places; a Linear must come first"
-                )
+                raise _misplaced(source)
             self.edges.append(Edge(source.node, node.name, port, delay, source.quantity))
         return Signal(node.name)
 
@@ -136,10 +133,7 @@ class Parts:
         """Add a neuron's layer behind ``source``, which nothing else reads if ``alone``."""
         order = None if layer.synapse is not None else source.order
         if order is not None and (layer.feedback is not None or layer.pool is not None):
-            raise GraphError(
-                f"reads '{source.node}' reshaped between image and vector, where channels and "
-                "pixels change places; a Linear must come first"
-            )
+            raise _misplaced(source)
         if order is not None:
             factor = None if layer.factor is None else _each(layer.factor, order)
             layer = replace(layer, neuron=_moved(layer.neuron, order), factor=factor)
@@ -180,6 +174,13 @@ class Parts:
         name = self.free_name(f"{layer.neuron.name}_gain")
         affine = FloatAffine(name, np.full(layer.neuron.size, gain))
         return self.add(affine, {"input": replace(source, factor=None)})
+
+
+def _misplaced(source: Signal) -> GraphError:
+    return GraphError(
+        f"reads '{source.node}' reshaped between image and vector, where channels and pixels "
+        "change places; a Linear must come first"
+    )
 
 
 def _each(value: FloatArray, order: IntArray) -> FloatArray:

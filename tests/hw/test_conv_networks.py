@@ -13,7 +13,7 @@ from reslif.sim.activity import measured
 from reslif.sim.job import Stalls
 from reslif.sw.network import Join
 from small_convs import conv_samples, depthwise, loop, ms_resnet, sew_resnet, tiny_ms
-from trials import DeadlockError, Pauses, Trial, run_trials
+from trials import PATTERNS, DeadlockError, Pauses, Trial, run_trials
 
 DESIGNS = {
     "ms": (ms_resnet(), Folding(Fold(8, 4, 3), {"twoa": Fold(4, 4, 9), "threeb": Fold(8, 4)})),
@@ -111,15 +111,6 @@ def sample_of(net, steps: int, seed: int) -> np.ndarray:
     """``[T, inputs]``, with steps that are silent and steps that are full."""
     values = conv_samples(net, seed, steps, 1)[:, 0]
     return values * np.random.default_rng(seed).choice([0, 1, 1], (steps, 1))
-
-
-PATTERNS = {
-    "free": Pauses(),
-    "idle input": Pauses(idle=0.5, longest=100),
-    "seldom, long": Pauses(0.01, 0.01, longest=2000),
-    "stalled output": Pauses(stall=0.5, longest=1000),
-    "both": Pauses(0.6, 0.8, longest=30),
-}
 
 
 @pytest.mark.parametrize("pattern", PATTERNS)

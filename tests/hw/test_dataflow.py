@@ -16,7 +16,7 @@ from reslif.sw import golden
 from reslif.sw.formats import Format
 from reslif.sw.network import LIF, Dense, Input, Join, Network, Readout
 from small_networks import dense, lif, network, residual
-from trials import DeadlockError, Pauses, Trial, run_trials
+from trials import PATTERNS, DeadlockError, Pauses, Trial, run_trials
 
 BUSY = {"weight": 7, "bias": 7, "threshold": 1}
 SILENT = {"weight": 0, "bias": -1}
@@ -113,15 +113,6 @@ def test_samples_of_any_length_follow_each_other(name, batch):
     samples = [sample_of(net, steps, seed) for seed, steps in enumerate(lengths)]
     run_trials(batch, name, [Trial(samples)])
     run_trials(batch, name, [Trial(samples)], Pauses(0.3, 0.3, 4), seed=1)
-
-
-PATTERNS = {
-    "free": Pauses(),
-    "idle input": Pauses(idle=0.5, longest=100),
-    "seldom, long": Pauses(0.01, 0.01, longest=2000),
-    "stalled output": Pauses(stall=0.5, longest=1000),
-    "both": Pauses(0.6, 0.8, longest=30),
-}
 
 
 @pytest.mark.parametrize("pattern", PATTERNS)

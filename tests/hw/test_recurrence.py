@@ -26,7 +26,7 @@ from reslif.sw.formats import Format
 from reslif.sw.network import LIF, Dense, Input, Join, Network, Readout
 from reslif.sw.network import Affine as AffineNode
 from small_networks import affine, dense, lif, network
-from trials import DeadlockError, Pauses, Trial, run_trials
+from trials import PATTERNS, DeadlockError, Pauses, Trial, run_trials
 
 N = 6
 STEPS = 16
@@ -215,15 +215,6 @@ def test_reset_in_any_cycle_recovers(name, pauses, batch):
     ]
     assert len(trials) > 100
     run_trials(batch, name, trials, pauses)
-
-
-PATTERNS = {
-    "free": Pauses(),
-    "idle input": Pauses(idle=0.5, longest=100),
-    "seldom, long": Pauses(0.01, 0.01, longest=2000),
-    "stalled output": Pauses(stall=0.5, longest=1000),
-    "both": Pauses(0.6, 0.8, longest=30),
-}
 
 
 @pytest.mark.parametrize("pattern", PATTERNS)
