@@ -29,6 +29,7 @@ neuron_lanes = 2
 [cosim]
 harness = "native"
 samples = 20
+results = 60
 idle = 0.2
 stall = 0.2
 """
@@ -72,6 +73,13 @@ def test_stages_leave_a_report(finished):
     assert report["cosim"]["mismatches"] == 0
     assert report["cosim"]["samples"] == 20
     assert report["cosim"]["spikes"] > 0
+    results = report["cosim"]["results"]
+    assert (results["samples"], results["mismatches"]) == (60, 0)
+    assert results["spikes"] > 0
+    # Of the same samples without pauses; nothing beats the cycles of its additions alone.
+    assert report["cosim"]["cycles_per_sample"] == results["cycles_per_sample"]
+    assert results["cycles_over_bound"] >= 1
+    assert report["accuracy"]["hardware"] == results["accuracy"]
     assert report["network"]["digest"]
     assert report["seeds"] == {"train": 0, "data": 0, "cosim": 0}
     assert report["versions"]["torch"]
@@ -247,6 +255,7 @@ LATE = {
     "bits": ("[train]\nbits = 1", "bits are 1, must be 2 to 16"),
     "harness": ("[cosim]\nharness = 'icarus'", "harness is 'icarus'"),
     "samples": ("[cosim]\nsamples = -3", "samples is -3"),
+    "results": ("[cosim]\nresults = -1", "results is -1"),
     "stalls": ("[cosim]\nidle = 1.0", "idle is 1.0"),
     "lanes": ("[hardware]\nlanes = 0", "lanes is 0"),
     "device": ("[build]\ndevice = 'ecp5-25k'", "device is 'ecp5-25k'"),
