@@ -88,6 +88,11 @@ class Dataset:
         """Values per timestep."""
         return self.train.inputs.shape[1] // self.train.frames
 
+    def first(self, count: int) -> Dataset:
+        """The same with ``count`` samples of each split at most, for a quick try."""
+        parts = {name: getattr(self, name)[:count] for name in ("train", "validation", "test")}
+        return replace(self, **parts)
+
 
 def load_dataset(
     name: str, split: Split = "stratified", seed: int = 0, folder: Path | None = None

@@ -19,16 +19,19 @@ class DataRecipe:
     """``set`` names a data set, ``split`` one of its splits, ``seed`` draws it.
 
     ``dir`` is the folder of its files; without one they are looked for where they usually lie.
+    With ``samples`` each split is cut to that many, for a quick try (0: all).
     """
 
     set: str = "digits"
     split: str = "stratified"
     seed: int = 0
     dir: str = ""
+    samples: int = 0
 
     def __post_init__(self) -> None:
-        if self.seed < 0:
-            raise RecipeError(f"[data] seed is {self.seed}, must be at least 0")
+        for name in ("seed", "samples"):
+            if getattr(self, name) < 0:
+                raise RecipeError(f"[data] {name} is {getattr(self, name)}, must be at least 0")
 
 
 @dataclass(frozen=True)

@@ -232,7 +232,7 @@ def _settings(config: TrainConfig, data: Dataset, without: tuple[str, ...]) -> d
     if config.model not in CHAINS:  # what a run does not depend on need not keep it from resuming
         without = (*without, "lyapunov_weight", "lyapunov_target")
     fields = {name: value for name, value in asdict(config).items() if name not in without}
-    return {**fields, "data": data.digest, "split": data.split}
+    return {**fields, "data": data.digest, "split": data.split, "samples": len(data.train)}
 
 
 def _augmentation(

@@ -149,6 +149,17 @@ def test_images_of_a_folder_are_trained_and_evaluated(images, monkeypatch, capsy
     assert json.loads((run / "train.json").read_text())["data"]["digest"] in out
 
 
+def test_a_quick_try_takes_few_samples(images, tmp_path, monkeypatch, capsys):
+    _, data, _ = images
+    recipe = tmp_path / "images.toml"
+    recipe.write_text(IMAGES.format(dir=f"dir = '{data}'\nsamples = 50"))
+    assert reslif(monkeypatch, "train", recipe, "--out", tmp_path / "run") == 0
+    assert "on 50 test samples" in capsys.readouterr().out
+    recipe.write_text(IMAGES.format(dir=f"dir = '{data}'\nsamples = 60"))
+    error = refused(monkeypatch, capsys, "train", recipe, "--out", tmp_path / "run")
+    assert "belongs to a run of other settings (samples differ)" in error
+
+
 def test_data_dir_takes_the_place_of_the_recipes(images, tmp_path, monkeypatch, capsys):
     _, data, run = images
     recipe = tmp_path / "images.toml"
@@ -232,6 +243,7 @@ RECIPES = {
     "not TOML": ("[train", "is no TOML file"),
     "bad name": ("name = '../up'", "name is '../up'"),
     "bad bits": ("[train]\nwidth = 0", "width is 0, must be at least 1"),
+    "bad samples": ("[data]\nsamples = -1", "[data] samples is -1, must be at least 0"),
     "bad seed": ("[data]\nseed = -1", "[data] seed is -1, must be at least 0"),
     "not a table": ("[hardware]\nlayers = 5", "layers is 5, must be a table"),
     "not a list": ("[train]\nwidths = 16", "widths is 16, must be a list such as [16, 32, 64]"),

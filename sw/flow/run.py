@@ -60,7 +60,8 @@ class Run:
 
         data = self.recipe.data
         folder = Path(data.dir) if data.dir else None
-        return load_dataset(data.set, data.split, data.seed, folder)  # type: ignore[arg-type]
+        whole = load_dataset(data.set, data.split, data.seed, folder)  # type: ignore[arg-type]
+        return whole.first(data.samples) if data.samples else whole
 
 
 def versions() -> dict[str, str]:

@@ -68,6 +68,13 @@ def test_direct_encoding_repeats_the_sample() -> None:
     assert samples[1:].over_time(2).tolist() == [[[3, 4]]] * 2
 
 
+def test_the_first_samples_of_each_split(digits: Dataset) -> None:
+    few = digits.first(200)
+    assert [len(part) for part in (few.train, few.validation, few.test)] == [200, 180, 200]
+    assert (few.train.inputs == digits.train.inputs[:200]).all()
+    assert few.digest == digits.digest
+
+
 def test_unknown_names_are_refused() -> None:
     with pytest.raises(DataError, match="data set is 'mnist8', must be one of 'digits', 'digit_r"):
         load_dataset("mnist8")
