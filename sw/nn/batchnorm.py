@@ -19,8 +19,11 @@ class BatchNormOverTime(nn.BatchNorm1d):
 
     Args:
         num_features: N.
-        gain: initial γ of every feature.
+        gain: initial γ of every feature; 0 switches a residual branch off at the start.
     """
+
+    counting: bool = True
+    """Whether training updates the running statistics; a second pass over a batch must not."""
 
     def __init__(self, num_features: int, gain: float = 1.0) -> None:
         super().__init__(num_features)
@@ -28,11 +31,81 @@ class BatchNormOverTime(nn.BatchNorm1d):
             self.weight.fill_(gain)
 
     def forward(self, input: Tensor) -> Tensor:
-        return super().forward(input.flatten(0, 1)).unflatten(0, input.shape[:2])
+        rows = input.flatten(0, 1)
+        if self.training and not self.counting:
+            again = nn.functional.batch_norm(
+                rows, None, None, self.weight, self.bias, training=True, eps=self.eps
+            )
+            return again.unflatten(0, input.shape[:2])
+        return super().forward(rows).unflatten(0, input.shape[:2])
+
+    def normalise(self, rows: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """What ``forward`` does in training with rows [T·B, N], for a backward pass by hand.
+
+        Returns:
+            (normalised rows, mean [N], 1/standard deviation [N]), outside of autograd's graph.
+        """
+        running_mean, running_var, momentum = self.running_mean, self.running_var, 0.0
+        if self.counting and self.num_batches_tracked is not None:
+            self.num_batches_tracked.add_(1)
+            momentum = self.momentum
+            if momentum is None:
+                momentum = 1 / float(self.num_batches_tracked)
+        else:
+            running_mean = running_var = None
+        return torch.native_batch_norm(
+            rows, self.weight, self.bias, running_mean, running_var, True, momentum, self.eps
+        )
 
     def scale_and_shift(self) -> tuple[Tensor, Tensor]:
         """(scale, shift), both [N], with ``forward(x) = scale·x + shift`` in evaluation mode."""
         return _scale_and_shift(self)
+
+
+class MeanNormOverTime(nn.Module):
+    """Norm of [T, B, N] by the mean alone: ``γ·(x − mean over T·B) + shift``.
+
+    Half the statistics of :class:`BatchNormOverTime`; the width of what passes is the weights'
+    own. Folds as that does (``scale_and_shift``).
+
+    Args:
+        num_features: N.
+        gain: initial γ of every feature.
+    """
+
+    running_mean: Tensor
+    counting: bool = True
+    """As of :class:`BatchNormOverTime`."""
+
+    def __init__(self, num_features: int, gain: float = 1.0) -> None:
+        super().__init__()
+        self.momentum: float | None = 0.1
+        self.batches = 0
+        self.weight = nn.Parameter(torch.full((num_features,), gain))
+        self.bias = nn.Parameter(torch.zeros(num_features))
+        self.register_buffer("running_mean", torch.zeros(num_features))
+
+    def reset_running_stats(self) -> None:
+        """The running mean as before the first batch."""
+        self.running_mean.zero_()
+        self.batches = 0
+
+    def forward(self, input: Tensor) -> Tensor:
+        mean = self.running_mean
+        if self.training:
+            mean = input.mean((0, 1))
+            if self.counting:
+                self.batches += 1
+                part = 1 / self.batches if self.momentum is None else self.momentum
+                self.running_mean.lerp_(mean.detach(), part)
+        return torch.addcmul(self.bias, input - mean, self.weight)
+
+    def scale_and_shift(self) -> tuple[Tensor, Tensor]:
+        """(scale, shift), both [N], with ``forward(x) = scale·x + shift`` in evaluation mode."""
+        return self.weight, self.bias - self.running_mean * self.weight
+
+    def extra_repr(self) -> str:
+        return f"{len(self.weight)}, momentum={self.momentum}"
 
 
 class BatchNormOverTime2d(nn.BatchNorm2d):

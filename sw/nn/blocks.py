@@ -22,6 +22,7 @@ from .batchnorm import BatchNormOverTime
 from .errors import LayerError
 from .join import SpikeAnd, SpikeIAnd, SpikeOr
 from .lif import LIF
+from .ms_function import can_fuse, run_ms_block
 
 # A [T, B, N] tensor, or one timestep of a stateful module as a NumPy vector.
 Signal = TypeVar("Signal", Tensor, NDArray[np.floating])
@@ -108,7 +109,13 @@ class MembraneShortcutBlock(SteppedModule):
 
     def body(self, x: Tensor) -> Tensor:
         """Currents to currents: ``x + branch(LIF(x))``."""
-        return x + self.branch(self.lif1(x))
+        lifs, norms = (self.lif1, self.lif2), (self.norm1, self.norm2)
+        if not can_fuse(norms, lifs, x):
+            return x + self.branch(self.lif1(x))
+        result, *spikes = run_ms_block(x, lifs, (self.linear1, self.linear2), norms)
+        for lif, known in zip(lifs, spikes, strict=True):
+            lif(x, known=known)
+        return result
 
     def forward(self, x: Signal) -> Signal:
         """Spikes to spikes; see the class for a NumPy vector."""

@@ -138,12 +138,17 @@ class LIF(nn.Module):
             return self.threshold.clamp(min=MIN_LEARNABLE_THRESHOLD)
         return self.threshold
 
-    def forward(self, x: Tensor, return_membrane: bool = False) -> Tensor | tuple[Tensor, Tensor]:
+    def forward(
+        self, x: Tensor, return_membrane: bool = False, known: Tensor | None = None
+    ) -> Tensor | tuple[Tensor, Tensor]:
         """Spikes [T, B, ...] for the input current x [T, B, ...].
 
         With ``return_membrane`` also the membrane u as stored after each step, [T, B, ...]: what
-        the golden model calls ``membrane``. Gradients flow through both.
+        the golden model calls ``membrane``. Gradients flow through both. ``known`` are these
+        spikes where a block has computed them already; they are passed on, to forward hooks.
         """
+        if known is not None:
+            return known
         if x.dim() < 2 or x.shape[0] == 0:
             raise LayerError(
                 f"LIF: the input has shape {list(x.shape)}; it must be [T, B, ...] with T ≥ 1"
@@ -151,11 +156,12 @@ class LIF(nn.Module):
         if self.stateful:
             spikes, membrane = self._continue(x)
         else:
-            beta, threshold = self._numbers(x[0])
+            beta, threshold = self.numbers(x[0])
             spikes, membrane = run_lif(x, beta, threshold, self.rule())
         return (spikes, membrane) if return_membrane else spikes
 
-    def _numbers(self, step_input: Tensor) -> tuple[Tensor, Tensor]:
+    def numbers(self, step_input: Tensor) -> tuple[Tensor, Tensor]:
+        """(β, θ) as used on one step's input [B, ...], in its dtype."""
         beta = self.effective_beta().to(step_input.dtype)
         threshold = self.effective_threshold().to(step_input.dtype)
         for name, value in (("beta", beta), ("threshold", threshold)):
@@ -176,7 +182,7 @@ class LIF(nn.Module):
         Returns:
             (spikes [B, ...], state). Running T steps gives the numbers of one ``forward`` call.
         """
-        beta, theta = self._numbers(x)
+        beta, theta = self.numbers(x)
         rule = self.rule()
         u, r = LIFState(torch.zeros_like(x), torch.zeros_like(x)) if state is None else state
         if rule.detach_reset:

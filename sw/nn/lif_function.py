@@ -91,7 +91,7 @@ class _LIFOverTime(torch.autograd.Function):
         rule: NeuronRule,
         initial: Tensor | None,
     ) -> tuple[Tensor, Tensor]:
-        v, fired, membrane = _forward_trace(current, beta, threshold, rule, initial)
+        v, fired, membrane = lif_trace(current, beta, threshold, rule, initial)
         spikes = fired
         mask = None
         if rule.inhibition:
@@ -114,7 +114,7 @@ class _LIFOverTime(torch.autograd.Function):
         if grad_spikes is None and grad_membrane is None:
             return None, None, None, None, None
         v, beta, threshold, mask, current, initial = ctx.saved_tensors
-        g_current, g_beta, g_threshold, g_initial = _backward(
+        g_current, g_beta, g_threshold, g_initial = lif_backward(
             v, beta, threshold, mask, current, initial, grad_spikes, grad_membrane, ctx.rule,
             ctx.needs_input_grad,
         )  # fmt: skip
@@ -130,7 +130,7 @@ def _empty_steps(current: Tensor) -> Tensor:
     return step.new_empty_strided(current.shape, (step.numel(), *step.stride()))
 
 
-def _forward_trace(
+def lif_trace(
     current: Tensor, beta: Tensor, threshold: Tensor, rule: NeuronRule, initial: Tensor | None
 ) -> tuple[Tensor, Tensor, Tensor]:
     """v, f and u for every step, all [T, B, ...]; u is v itself where resets are delayed.
@@ -177,7 +177,7 @@ def _stored_membrane(v: Tensor, fired: Tensor, threshold: Tensor, rule: NeuronRu
     return torch.addcmul(v, fired, cleared, value=-1)
 
 
-def _backward(
+def lif_backward(
     v: Tensor,
     beta: Tensor,
     threshold: Tensor,
