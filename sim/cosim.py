@@ -18,7 +18,7 @@ from .design import Design
 from .encoding import Mode, decode, encode
 from .errors import SimulationError
 from .job import Job, Outcome, Stalls
-from .recorder import arranged, read_all_records, read_count, read_records
+from .recorder import read_count, read_records, read_some
 from .verdict import (
     Mismatch,
     check_alive,
@@ -231,11 +231,8 @@ def _with_waves(
     with tempfile.TemporaryDirectory() as name:
         records = Path(name)
         native.waves(design, job, mismatch.sample, path, records)
-        per_sample = steps * probe.words
-        values = read_all_records(records, probe)[: (mismatch.sample + 1) * per_sample]
-        again = arranged(values, probe, probe.size_in(network), steps)[
-            mismatch.step, mismatch.sample
-        ]
+        size, samples = probe.size_in(network), mismatch.sample + 1
+        again = read_some(records, probe, size, steps, samples)[mismatch.step, mismatch.sample]
     note = "waveform of that sample"
     if again[mismatch.neuron] != mismatch.found:
         note = f"waveform of that sample run again, where the value was {again[mismatch.neuron]}"

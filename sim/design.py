@@ -17,6 +17,21 @@ from .errors import SimulationError
 
 
 @dataclass(frozen=True)
+class Share:
+    """Signals that show several nodes, one after the other in each sample.
+
+    ``among`` words come for each timestep of a sample, ``before`` of them for nodes that come
+    before; the timesteps of one word follow each other. A lane is ``stride`` bits wide. Spikes are
+    counted by ``turn``, which the module's ``operation`` shows.
+    """
+
+    before: int
+    among: int
+    stride: int
+    turn: int
+
+
+@dataclass(frozen=True)
 class Probe:
     """Two signals of one Verilog module that show a quantity of a node.
 
@@ -34,12 +49,15 @@ class Probe:
     words: int
     ahead: int
     format: Format
+    share: Share | None = None
 
     @classmethod
     def of(cls, entry: Mapping[str, Any]) -> Probe:
         """The probe of a manifest's entry."""
-        values = {field.name: entry[field.name] for field in fields(cls)}
+        values = {field.name: entry[field.name] for field in fields(cls) if field.name != "share"}
         values["format"] = Format.parse(entry["format"])
+        if share := entry.get("share"):
+            values["share"] = Share(**share)
         return cls(**values)
 
     @property
@@ -48,9 +66,19 @@ class Probe:
         return f"{self.node}.{self.quantity}"
 
     @property
+    def file(self) -> str:
+        """Name of what is recorded: that of the probe, or of the signals that it shares."""
+        return f"{self.module}.{self.data}.bin" if self.share else f"{self.name}.bin"
+
+    @property
+    def stride(self) -> int:
+        """Bits of a lane."""
+        return self.share.stride if self.share else self.format.width
+
+    @property
     def width(self) -> int:
         """Bits of ``data``."""
-        return self.lanes * self.format.width
+        return self.lanes * self.stride
 
     def size_in(self, network: Network) -> int:
         """Values of one timestep: those of the node, of an LSTM's currents four times as many."""

@@ -24,9 +24,10 @@ COUNTS = "reslif_counts"
 
 _RECORDER = f"""\
 module reslif_recorder #(parameter WIDTH = 1, parameter FILE = "", parameter WORDS = 0,
-    parameter LAST = WIDTH) (
+    parameter LAST = WIDTH, parameter TURNS = 1) (
   input wire clk,
   input wire valid,
+  input wire [15:0] turn,
   input wire [WIDTH-1:0] data
 );
   // Whole 32-bit words, as "%u" writes them; the lowest comes first.
@@ -39,18 +40,20 @@ module reslif_recorder #(parameter WIDTH = 1, parameter FILE = "", parameter WOR
     if ($value$plusargs("{PLUSARG}=%s", folder)) file = $fopen({{folder, "/", FILE}}, "wb");
   end
   always @(posedge clk) if (valid && file != 0) $fwrite(file, "%u", padded);
-  // Spikes: WORDS a timestep, in the last of which only LAST bits count.
-  longint ones = 0;
+  // Spikes: WORDS a timestep, in the last of which only LAST bits count; for each turn.
+  longint ones [TURNS];
   integer word = 0;
+  initial for (int i = 0; i < TURNS; i++) ones[i] = 0;
   always @(posedge clk) if (WORDS != 0 && valid) begin
     word <= word == WORDS - 1 ? 0 : word + 1;
-    ones <= ones + longint'($countones(word == WORDS - 1 ? data[LAST-1:0] : data));
+    ones[32'(turn)] <= ones[32'(turn)]
+      + longint'($countones(word == WORDS - 1 ? data[LAST-1:0] : data));
   end
   final begin
     if (file != 0) $fclose(file);
     if (WORDS != 0 && $value$plusargs("{COUNTS}=%s", folder)) begin
       file = $fopen({{folder, "/", FILE, ".count"}}, "wb");
-      $fwrite(file, "%u", ones);
+      for (int i = 0; i < TURNS; i++) $fwrite(file, "%u", ones[i]);
       $fclose(file);
     end
   end
@@ -59,18 +62,26 @@ endmodule
 
 
 def bind_file(design: Design) -> str:
-    """The SystemVerilog text that binds a recorder to every probe of ``design``."""
+    """The SystemVerilog text that binds a recorder to the signals of every probe of ``design``."""
     parts = [_RECORDER]
     sizes = {layer["name"]: layer["size"] for layer in design.manifest.get("layers", ())}
+    turns = 1 + max((probe.share.turn for probe in design.probes if probe.share), default=0)
+    recorded: set[str] = set()
     for number, probe in enumerate(design.probes):
-        counted = ""
-        if probe.quantity == "spike":
+        if probe.file in recorded:
+            continue
+        recorded.add(probe.file)
+        counted, turn = "", "16'd0"
+        if probe.quantity == "spike" and probe.share:
+            # Lanes beyond the last neuron of a layer never spike.
+            counted, turn = f", .WORDS(1), .TURNS({turns})", "16'(\\operation )"
+        elif probe.quantity == "spike":
             last = probe.lanes - -sizes.get(probe.node, 0) % probe.lanes
             counted = f", .WORDS({probe.words}), .LAST({last})"
         parts.append(
             f"bind \\{probe.module} reslif_recorder "
-            f'#(.WIDTH({probe.width}), .FILE("{probe.name}.bin"){counted}) reslif_probe_{number} '
-            f"(.clk(clk), .valid(\\{probe.valid} ), .data(\\{probe.data} ));\n"
+            f'#(.WIDTH({probe.width}), .FILE("{probe.file}"){counted}) reslif_probe_{number} '
+            f"(.clk(clk), .valid(\\{probe.valid} ), .turn({turn}), .data(\\{probe.data} ));\n"
         )
     return "\n".join(parts)
 
@@ -80,46 +91,70 @@ def read_records(folder: Path, probe: Probe, size: int, steps: int, samples: int
 
     Raises :class:`SimulationError` if there are fewer or more records than that.
     """
-    values = read_all_records(folder, probe)
-    expected = steps * samples * probe.words
-    if not expected <= len(values) <= expected + probe.ahead:
+    raw = _records(folder, probe)
+    words = probe.share.among if probe.share else probe.words
+    expected = steps * samples * words
+    if not expected <= len(raw) <= expected + probe.ahead:
         raise SimulationError(
-            f"probe {probe.name} recorded {len(values)} words, must be {expected}: "
-            f"{probe.words} for each of {steps} timesteps of {samples} samples"
+            f"probe {probe.name} recorded {len(raw)} words, must be {expected}: "
+            f"{words} for each of {steps} timesteps of {samples} samples"
         )
-    return arranged(values[:expected], probe, size, steps)
+    return arranged(raw[:expected], probe, size, steps)
 
 
 def read_count(folder: Path, probe: Probe) -> int:
     """The spikes that ``probe`` saw in a whole simulation."""
-    path = folder / f"{probe.name}.bin.count"
+    path = folder / f"{probe.file}.count"
     raw = np.fromfile(path, "<u8") if path.exists() else np.zeros(0)
-    if len(raw) != 1:
+    turn = probe.share.turn if probe.share else 0
+    if len(raw) <= turn:
         raise SimulationError(f"probe {probe.name} wrote no count of its spikes")
-    return int(raw[0])
+    return int(raw[turn])
 
 
-def read_all_records(folder: Path, probe: Probe) -> IntArray:
-    """Every word that ``probe`` recorded, as ``[records, lanes]`` integers."""
-    path = folder / f"{probe.name}.bin"
+def _records(folder: Path, probe: Probe) -> npt.NDArray[np.uint8]:
+    """What was recorded of the probe's signals, ``[records, bytes]``; of large files no copy."""
+    path = folder / probe.file
     if not path.exists():
         raise SimulationError(f"probe {probe.name} wrote no record file")
-    raw = np.fromfile(path, np.uint8)
     bytes_each = -(-probe.width // 32) * 4
-    if raw.size % bytes_each:
+    if path.stat().st_size % bytes_each:
         raise SimulationError(f"record file of probe {probe.name} ends within a word")
-    return unpack(raw.reshape(-1, bytes_each), probe)
+    if not path.stat().st_size:  # which cannot be mapped
+        return np.zeros((0, bytes_each), np.uint8)
+    return np.memmap(path, np.uint8, "r").reshape(-1, bytes_each)
 
 
-def arranged(values: IntArray, probe: Probe, size: int, steps: int) -> IntArray:
-    """``[records, lanes]`` of whole samples as ``[T, B, n]``; surplus lanes are dropped."""
+def read_some(folder: Path, probe: Probe, size: int, steps: int, samples: int) -> IntArray:
+    """As :func:`read_records` of the first ``samples``, whatever was recorded after them."""
+    words = probe.share.among if probe.share else probe.words
+    return arranged(_records(folder, probe)[: samples * steps * words], probe, size, steps)
+
+
+def arranged(raw: npt.NDArray[np.uint8], probe: Probe, size: int, steps: int) -> IntArray:
+    """The records of whole samples, ``[records, bytes]``, as ``[T, B, n]`` integers of the probe;
+    surplus lanes are dropped.
+    """
+    if probe.share:
+        first = probe.share.before * steps
+        raw = raw.reshape(-1, probe.share.among * steps, raw.shape[1])
+        raw = raw[:, first : first + probe.words * steps]
+        samples = len(raw)
+        values = unpack(raw.reshape(-1, raw.shape[2]), probe)
+        by_word = values.reshape(samples, probe.words, steps, probe.lanes)
+        by_step = by_word.transpose(2, 0, 1, 3).reshape(steps, samples, -1)
+        return by_step[:, :, :size]
+    values = unpack(raw, probe)
     by_step = values.reshape(-1, steps, probe.words * probe.lanes)[:, :, :size]
     return by_step.transpose(1, 0, 2)
 
 
 def unpack(raw: npt.NDArray[np.uint8], probe: Probe) -> IntArray:
-    """``[records, bytes]`` as written to ``[records, lanes]`` integers of the probe's format."""
-    width, lanes = probe.format.width, probe.lanes
+    """``[records, bytes]`` as written to ``[records, lanes]`` integers of the probe's format.
+
+    Shared signals are signed, and hold any of their formats.
+    """
+    width, lanes = probe.stride, probe.lanes
     result = np.empty((len(raw), lanes), np.int64)
     padded = np.pad(raw, ((0, 0), (0, 8)))
     for lane in range(lanes):
@@ -131,6 +166,6 @@ def unpack(raw: npt.NDArray[np.uint8], probe: Probe) -> IntArray:
             value |= padded[:, first + 8].astype(np.uint64) << np.uint64(64 - shift)
         value &= np.uint64((1 << width) - 1)
         result[:, lane] = value.astype(np.int64)
-    if probe.format.signed:
+    if probe.format.signed or (probe.share and width > probe.format.width):
         result -= (result >> (width - 1)) << width
     return result

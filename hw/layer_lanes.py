@@ -1,0 +1,376 @@
+"""The lanes of a sequential engine: what happens to one word of neurons, cycle by cycle.
+
+A token a cycle, an event or the end of a timestep, goes down a pipeline that never stalls:
+
+    A  address of the weight row and of the biases
+    B  rows are there; an event's value multiplies its row
+    C  accumulators add, or a timestep's sums leave them
+    D  the shortcut joins the currents
+    E  neurons: leak, add, saturate, fire, reset, in one cycle, since a silent timestep takes one
+    F  a shortcut joins the spikes; spikes, shortcuts and scores are written
+"""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+from typing import Any
+
+from amaranth.hdl import Cat, Module, Mux, Shape, Signal, Value, ValueLike, signed
+from amaranth.lib import data, wiring
+from amaranth.lib.wiring import In, Out
+
+from .joins import JoinKind, joined
+from .lanes import FLAGS, Pipe
+from .lif import LIFModel
+from .memories import memory
+from .popcount import popcount
+from .probes import Probe
+from .program_words import NUMBERS, ProgramWords
+from .sequential_probes import shared_probes
+from .streams import index_shape
+from .weights import RowPort
+
+
+class LayerLanes(wiring.Component):
+    """The lanes for the operations of ``words``.
+
+    Members
+    -------
+    config: the operation's program word.
+    operation: its number, for the simulation.
+    event, close: the token of this cycle; ``index`` of the event, ``step`` and ``word`` of both,
+        ``first`` and ``last`` in the sample's first and last timestep.
+    row: address of the word's first weight row.
+    value: of the event in the cycle before.
+    rows: where weights come from.
+    sends, sent_step, sent_word, spikes: a word of spikes for later operations.
+    scores_valid, scores_word, scores: a word of class scores after the last timestep.
+    busy: a token is on its way.
+    saturated: how many values were clipped, a count per cycle, some cycles late.
+    """
+
+    def __init__(self, words: ProgramWords) -> None:
+        self.words = words
+        self.probes: list[Probe] = []
+        """Filled by elaboration."""
+        network = words.program.network
+        lanes, rows = words.lanes, len(words.weight_rows)
+        step, word = index_shape(network.max_steps), index_shape(words.most_words)
+        score = network.scores.format
+        super().__init__(
+            {
+                "config": In(words.word),
+                "operation": In(index_shape(len(words.program.operations))),
+                "event": In(1),
+                "close": In(1),
+                "index": In(index_shape(max(op.dense.inputs for op in words.program.operations))),
+                "step": In(step),
+                "word": In(word),
+                "first": In(1),
+                "last": In(1),
+                "row": In(index_shape(rows)),
+                "value": In(words.spike),
+                "rows": Out(RowPort(rows, lanes, words.weight)),
+                "sends": Out(1),
+                "sent_step": Out(step),
+                "sent_word": Out(word),
+                "spikes": Out(data.ArrayLayout(words.sent, lanes)),
+                "scores_valid": Out(1),
+                "scores_word": Out(word),
+                "scores": Out(data.ArrayLayout(signed(score.width + (not score.signed)), lanes)),
+                "busy": Out(1),
+                "saturated": Out(range(3 * lanes + 1)),
+            }
+        )
+
+    def elaborate(self, platform: object) -> Module:
+        return _Build(self).module
+
+
+class _Build:
+    """One elaboration."""
+
+    def __init__(self, unit: LayerLanes) -> None:
+        self.unit, self.words = unit, unit.words
+        self.lanes = range(unit.words.lanes)
+        self.module = Module()
+        self.clipped: list[Value] = []
+        self.shown: dict[str, tuple[Signal, Signal]] = {}
+        self.stages()
+        sums = self.accumulate()
+        currents, stored = self.join_currents(sums)
+        spikes, membranes = self.fire(currents)
+        joined = self.join_spikes(spikes, stored)
+        self.store(joined)
+        self.score(membranes, joined)
+        self.count()
+        unit.probes[:] = shared_probes(self.words, self.shown)
+
+    def field(self, name: str) -> Value:
+        """What the operation says."""
+        return self.words.field(name, self.unit.config)
+
+    def number(self, name: str, lane: int) -> Value | int:
+        """A neuron's number in stage E: a plain integer if it is that of all neurons."""
+        if name in self.words.by_neuron:
+            return self.own_e[lane][name]
+        return (
+            self.words.fields[name][0] if name not in self.words.word.members else self.field(name)
+        )
+
+    def array(self, shape: Shape, name: str) -> Any:
+        """A value for each lane."""
+        return Signal(data.ArrayLayout(shape, len(self.lanes)), name=name, reset_less=True)
+
+    def stages(self) -> None:
+        """The token in each stage."""
+        m, unit = self.module, self.unit
+        kinds = ("event", "close", "step", "word", "first", "last")
+        self.at: list[SimpleNamespace] = []
+        before: Any = unit
+        for stage in "ABCDEF":
+            here = SimpleNamespace(
+                **{name: Signal.like(getattr(unit, name), name=f"{name}_{stage}") for name in kinds}
+            )
+            m.d.sync += [getattr(here, name).eq(getattr(before, name)) for name in kinds]
+            self.at.append(here)
+            before = here
+        m.d.comb += unit.busy.eq(Cat((here.event, here.close) for here in self.at).any())
+
+    def show(self, quantity: str, valid: ValueLike, values: Any) -> None:
+        """Show the simulation what passes; no hardware reads these signals."""
+        flag = Signal(name=f"probe_{quantity}_valid")
+        word = Signal(len(Value.cast(values)), name=f"probe_{quantity}_data")
+        self.module.d.comb += [flag.eq(valid), word.eq(values)]
+        self.shown[quantity] = flag, word
+
+    # Stages A to C
+
+    def accumulate(self) -> Any:
+        """Weights, biases, sums: those of a timestep, in stage D."""
+        m, unit, words = self.module, self.unit, self.words
+        a, _, c = self.at[:3]
+        row, index = Signal.like(unit.row), Signal.like(unit.index)
+        m.d.sync += [row.eq(unit.row), index.eq(unit.index)]
+        m.d.comb += [unit.rows.addr.eq(row + index), unit.rows.enable.eq(a.event)]
+        biases = memory(data.ArrayLayout(words.bias, words.lanes), len(words.bias_rows), block=True)
+        biases.init = [
+            data.ArrayLayout(words.bias, words.lanes).from_bits(r) for r in words.bias_rows
+        ]
+        m.submodules.biases = biases
+        read = biases.read_port()
+        m.d.comb += [
+            read.addr.eq(self.field("bias_row") + a.word),
+            read.en.eq(a.event | a.close),
+        ]
+        own = Signal.like(read.data, name="own_C", reset_less=True)
+        m.d.sync += own.eq(read.data)
+        self.own = own
+
+        value = Signal.like(unit.value)
+        m.d.sync += value.eq(unit.value)
+        graded = words.spike != Shape(1)
+        addends = self.array(self.product if graded else words.weight, "addends")
+        sums, closed = self.array(words.total, "sums"), self.array(words.total, "sums_D")
+        fresh = Signal(init=1)
+        for lane in self.lanes:
+            weight = unit.rows.data[lane]
+            begun = Signal(words.total, name=f"begun_{lane}")
+            m.d.comb += begun.eq(Mux(fresh, own[lane].bias, sums[lane]))
+            m.d.sync += [
+                addends[lane].eq(weight * value if graded else weight),
+                closed[lane].eq(begun),
+            ]
+            with m.If(c.event):
+                m.d.sync += sums[lane].eq(begun + addends[lane])
+        with m.If(c.event | c.close):
+            m.d.sync += fresh.eq(c.close)
+        return closed
+
+    @property
+    def product(self) -> Shape:
+        weight, spike = self.words.weight, self.words.spike
+        return signed(weight.width + spike.width)
+
+    # Stage D
+
+    def join_currents(self, sums: Any) -> tuple[Any, Any]:
+        """Currents in stage E, and the shortcut that was read, in stage F."""
+        m, words = self.module, self.words
+        c, d, e = self.at[2:5]
+        shape = data.ArrayLayout(words.shortcut, words.lanes)
+        self.own_d = Signal.like(self.own, name="own_D", reset_less=True)
+        self.own_e = Signal.like(self.own, name="own_E", reset_less=True)
+        m.d.sync += [self.own_d.eq(self.own), self.own_e.eq(self.own_d)]
+        slots = max(words.shortcut_slots.values(), default=0) + 1
+        places = len(c.word) + len(c.step)
+        self.shortcuts = memory(shape, slots << places)
+        m.submodules.shortcuts = self.shortcuts
+        read = self.shortcuts.read_port()
+        m.d.comb += [
+            read.addr.eq(Cat(c.word, c.step, self.field("shortcut_slot"))),
+            read.en.eq(c.close),
+        ]
+        adds = self.field("adds")
+        currents = self.array(words.current, "currents")
+        for lane in self.lanes:
+            total = sums[lane]
+            if words.fields.get("up_sum"):
+                shortcut = self.raised(read.data[lane], "up_shortcut")
+                exact = self.lowered(self.raised(sums[lane], "up_sum") + shortcut, "drop")
+                exact = self.bounded(exact, "low", "high", adds & d.close)
+                total = Mux(adds, exact, sums[lane])
+            m.d.sync += currents[lane].eq(total)
+        self.show("current", d.close, sums)
+        self.show("sum", e.close & adds, currents)
+        stored = []
+        for stage in "EF":
+            after = Signal(shape, name=f"shortcut_{stage}", reset_less=True)
+            m.d.sync += after.eq(stored[-1] if stored else read.data)
+            stored.append(after)
+        return currents, stored[-1]
+
+    def bounded(self, exact: Any, low: str, high: str, valid: ValueLike) -> Any:
+        """``exact`` within the bounds of a join; where none is narrower, that takes no logic."""
+        if low not in self.words.fields:
+            return exact
+        least, most = self.field(low), self.field(high)
+        over, under = exact > most, exact < least
+        self.clipped.append((over | under) & valid)
+        return Mux(over, most, Mux(under, least, exact))
+
+    def raised(self, value: Any, name: str) -> Any:
+        """``value`` shifted left as far as the operation says."""
+        return self.shifted(value, name, lambda amount: value << amount)
+
+    def lowered(self, value: Any, name: str) -> Any:
+        """``value`` shifted right as far as the operation says, towards -∞."""
+        return self.shifted(value, name, lambda amount: value >> amount)
+
+    def shifted(self, value: Any, name: str, by: Any) -> Any:
+        first, *others = sorted(set(self.words.fields.get(name, (0,))))
+        result = by(first)
+        for amount in others:
+            result = Mux(self.field(name) == amount, by(amount), result)
+        return result
+
+    # Stage E
+
+    def fire(self, currents: Any) -> tuple[Any, Any]:
+        """Spikes and membranes in stage F."""
+        m, words = self.module, self.words
+        e, f = self.at[4:]
+        raised = [self.raised(currents[lane], "up_current") for lane in self.lanes]
+        shape = signed(max(len(Value.cast(value)) for value in raised))
+        model = LIFModel(words.neuron, shape, 0)
+        config = Signal(model.config)
+        m.d.comb += [getattr(config, name).eq(self.field(name)) for name in FLAGS]
+        m.d.comb += [
+            config.membrane.low.eq(self.field("membrane_low")),
+            config.membrane.high.eq(self.field("membrane_high")),
+        ]
+        states = Signal(data.ArrayLayout(model.stored, words.lanes), reset_less=True)
+        spikes = Signal(words.lanes)
+        fires = self.field("fires")
+        for lane in self.lanes:
+            state = Signal(model.stored, name=f"state_{lane}")
+            m.d.comb += state.as_value().eq(Mux(e.first, 0, states[lane].as_value()))
+            numbers = {name: self.number(name, lane) for name in NUMBERS}
+            pipe = Flat(m, Signal(), lane)
+            update = model.update(pipe, config, state, SimpleNamespace(**numbers), raised[lane])
+            self.clipped += [bit & fires & e.close for bit in update.clipped]
+            with m.If(e.close):
+                m.d.sync += [
+                    states[lane].membrane.eq(update.states["membrane"]),
+                    states[lane].fired.eq(update.fired),
+                ]
+            m.d.sync += spikes[lane].eq(update.fired)
+        membranes = self.array(model.states["membrane"], "membranes")
+        m.d.comb += [membranes[lane].eq(states[lane].membrane) for lane in self.lanes]
+        self.show("membrane", f.close & fires, membranes)
+        self.show("spike", f.close & fires, spikes)
+        self.currents_f = self.array(words.current, "currents_F")
+        m.d.sync += self.currents_f.eq(currents)
+        return spikes, membranes
+
+    # Stage F
+
+    def join_spikes(self, spikes: Any, stored: Any) -> Any:
+        """What leaves the neurons, or the join behind them."""
+        m, words, f = self.module, self.words, self.at[5]
+        result = self.array(words.joined, "joined")
+        joins = self.field("joins")
+        for lane in self.lanes:
+            value: Any = spikes[lane]
+            if words.fields.get("kind"):
+                other, swapped = stored[lane], self.field("swapped")
+                branch = Mux(swapped, other, value)
+                shortcut = Mux(swapped, value, other)
+                kind = Signal(JoinKind, name=f"kind_{lane}")
+                m.d.comb += kind.eq(self.field("kind"))
+                exact = joined(kind, value + other, branch, shortcut)
+                exact = self.bounded(exact, "joined_low", "joined_high", joins & f.close)
+                value = Mux(joins, exact, value)
+            m.d.comb += result[lane].eq(value)
+        self.show("joined", f.close & joins, result)
+        m.d.comb += [
+            self.unit.sends.eq(f.close & self.field("sends")),
+            self.unit.sent_step.eq(f.step),
+            self.unit.sent_word.eq(f.word),
+            *(self.unit.spikes[lane].eq(result[lane]) for lane in self.lanes),
+        ]
+        return result
+
+    def store(self, joined: Any) -> None:
+        """What later operations join."""
+        m, f, write = self.module, self.at[5], self.shortcuts.write_port()
+        current, spike = self.field("stores_current"), self.field("stores_spike")
+        m.d.comb += [
+            write.addr.eq(Cat(f.word, f.step, self.field("stored_slot"))),
+            write.en.eq(f.close & (current | spike)),
+        ]
+        m.d.comb += [
+            write.data[lane].eq(Mux(spike, joined[lane], self.currents_f[lane]))
+            for lane in self.lanes
+        ]
+
+    def score(self, membranes: Any, joined: Any) -> None:
+        """The class scores over the timesteps."""
+        m, unit, f = self.module, self.unit, self.at[5]
+        network = self.words.program.network
+        readout = network.readout
+        (edge,) = network.incoming(readout.name, "input")
+        if readout.reads_membrane:
+            values = membranes
+        else:
+            spiking = edge.source not in {op.current.name for op in self.words.program.operations}
+            values = joined if spiking else self.currents_f
+        scores = Signal.like(unit.scores, name="scores_F")
+        valid = f.close & self.field("scores")
+        for lane in self.lanes:
+            before, value = scores[lane], values[lane]
+            after = before + value
+            if readout.kind == "last_membrane":
+                after = value
+            elif readout.kind == "max_membrane":
+                after = Mux(before > value, before, value)
+            m.d.comb += unit.scores[lane].eq(Mux(f.first, value, after))
+        with m.If(valid):
+            m.d.sync += scores.eq(unit.scores)
+        m.d.comb += [unit.scores_valid.eq(valid & f.last), unit.scores_word.eq(f.word)]
+        self.show("score", valid, unit.scores)
+
+    def count(self) -> None:
+        """How many values were clipped."""
+        register = Signal.like(self.unit.saturated)
+        self.module.d.sync += register.eq(popcount(self.clipped))
+        self.module.d.comb += self.unit.saturated.eq(register)
+
+
+class Flat(Pipe):
+    """A lane without registers: all stages of a neuron's update in one cycle."""
+
+    def stage(self, value: ValueLike, name: str, shape: Shape | None = None) -> Value:
+        result = self.signal(shape or Value.cast(value).shape(), name)
+        self.m.d.comb += result.eq(value)
+        return result
