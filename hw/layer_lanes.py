@@ -135,6 +135,8 @@ class _Build:
             m.d.sync += [getattr(here, name).eq(getattr(before, name)) for name in kinds]
             self.at.append(here)
             before = here
+        turn = Signal.like(unit.operation, name="probe_turn")
+        m.d.comb += turn.eq(unit.operation)
         m.d.comb += unit.busy.eq(Cat((here.event, here.close) for here in self.at).any())
 
     def show(self, quantity: str, valid: ValueLike, values: Any) -> None:

@@ -148,6 +148,7 @@ class ProgramWords:
             "inputs": op.dense.inputs,
             "last_word": words - 1,
             "row": self.row_bases[k],
+            "rows": words * op.dense.inputs,
             "bias_row": self.bias_bases[k],
             "adds": op.current_join is not None,
             "joins": op.spike_join is not None,

@@ -22,7 +22,7 @@ from .readout import result_stream
 from .sequential_results import Results
 from .spike_store import SpikeStore
 from .streams import shape_of, spike_stream
-from .weights import RowMemory
+from .weight_source import OnChipWeights
 
 
 class Phase(enum.Enum):
@@ -31,7 +31,7 @@ class Phase(enum.Enum):
     LOAD = 0
     """The program word is read."""
     START = 1
-    """As soon as the sample is there, and the results before are not in the way."""
+    """As soon as sample and weights are there, and the results before are not in the way."""
     FETCH = 2
     """The spikes of the first timestep are read."""
     RUN = 3
@@ -74,14 +74,14 @@ class Sequential(wiring.Component):
         source = InputStore(network.input.size, steps, shape_of(network.input.format))
         spikes = SpikeStore(slots, words.sent_words, words.lanes, steps, words.sent)
         results = Results(network.readout.size, words.lanes, score)
-        weights = RowMemory(words.weight_rows, words.lanes, words.weight)
+        weights = OnChipWeights(words.weight_rows, words.lanes, words.weight)
         m.submodules.input = source
         m.submodules.spikes = spikes
         m.submodules.results = results
         m.submodules.weights = weights
         m.submodules.lanes = lanes
         wiring.connect(m, wiring.flipped(self.events), source.events)
-        wiring.connect(m, lanes.rows, weights.port)
+        wiring.connect(m, lanes.rows, weights.port.rows)
         wiring.connect(m, results.results, wiring.flipped(self.results))
 
         phase = Signal(Phase)
@@ -96,7 +96,7 @@ class Sequential(wiring.Component):
         from_input, scores = field("from_input"), field("scores")
         start, token, ends, last_word, done = (Signal() for _ in range(5))
         last_step, step, word = (Signal.like(s) for s in (lanes.step, lanes.step, lanes.word))
-        ready = (~from_input | source.full) & ~(scores & results.busy)
+        ready = (~from_input | source.full) & ~(scores & results.busy) & weights.port.ready
         m.d.comb += [
             start.eq((phase == Phase.START) & ready),
             token.eq(phase == Phase.RUN),
@@ -120,7 +120,7 @@ class Sequential(wiring.Component):
         # The tokens: all timesteps of the first word of neurons, all of the second, and so on.
         row = Signal.like(lanes.row)
         with m.If(start):
-            m.d.sync += [step.eq(0), word.eq(0), row.eq(field("row"))]
+            m.d.sync += [step.eq(0), word.eq(0), row.eq(weights.port.base)]
             with m.If(operation == 0):
                 m.d.sync += last_step.eq(source.last_step)
         with m.Elif(lanes.close):
@@ -128,6 +128,9 @@ class Sequential(wiring.Component):
             with m.If(ends):
                 m.d.sync += [word.eq(word + 1), row.eq(row + field("inputs"))]
         m.d.comb += [
+            weights.port.row.eq(field("row")),
+            weights.port.count.eq(field("rows")),
+            weights.port.done.eq(done),
             source.start.eq(start & from_input),
             source.take.eq(token & from_input),
             source.free.eq(done & field("frees_input")),

@@ -22,7 +22,7 @@ class Share:
 
     ``among`` words come for each timestep of a sample, ``before`` of them for nodes that come
     before; the timesteps of one word follow each other. A lane is ``stride`` bits wide. Spikes are
-    counted by ``turn``, which the module's ``operation`` shows.
+    counted by ``turn``, which the module's ``probe_turn`` shows.
     """
 
     before: int

@@ -74,7 +74,7 @@ def bind_file(design: Design) -> str:
         counted, turn = "", "16'd0"
         if probe.quantity == "spike" and probe.share:
             # Lanes beyond the last neuron of a layer never spike.
-            counted, turn = f", .WORDS(1), .TURNS({turns})", "16'(\\operation )"
+            counted, turn = f", .WORDS(1), .TURNS({turns})", "16'(probe_turn)"
         elif probe.quantity == "spike":
             last = probe.lanes - -sizes.get(probe.node, 0) % probe.lanes
             counted = f", .WORDS({probe.words}), .LAST({last})"
