@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from .data import RawArray, Samples, shown
 from .images import Shape3
 from .models import TrainConfig, seen
-from .nn import BatchNormOverTime, BatchNormOverTime2d
+from .nn import BatchNormOverTime, BatchNormOverTime2d, MeanNormOverTime
 
 
 def accuracy_float(
@@ -46,7 +46,7 @@ def reestimate(
     norms = [
         module
         for module in model.modules()
-        if isinstance(module, BatchNormOverTime | BatchNormOverTime2d)
+        if isinstance(module, BatchNormOverTime | BatchNormOverTime2d | MeanNormOverTime)
     ]
     momenta = [norm.momentum for norm in norms]
     for norm in norms:

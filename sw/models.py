@@ -26,6 +26,7 @@ IMAGE_MODELS = (*_RESNETS, *CHAINS)
 _LEAST = {
     "blocks": 1, "width": 1, "stem_stride": 1, "steps": 1, "epochs": 1, "qat_epochs": 1,
     "batch": 2, "shift": 0, "label_smoothing": 0, "activity": 0, "lyapunov_weight": 0,
+    "checkpoint": 0,
 }  # fmt: skip
 
 
@@ -46,7 +47,10 @@ class TrainConfig:
         stem_stride, shortcut: of a convolutional classifier, see :class:`reslif.sw.nn.MSResNet`.
         steps: T, timesteps per sample.
         beta, threshold, reset, reset_delay: of every neuron of a residual classifier.
-        neuron, neuron_options, norm: of ``"layers"``, see :class:`reslif.sw.nn.LayeredSNN`.
+        norm: of a residual classifier and of ``"layers"``, see :class:`reslif.sw.nn.ResidualSNN`
+            and :class:`reslif.sw.nn.LayeredSNN`.
+        zero_gamma, checkpoint: of a residual classifier, see :class:`reslif.sw.nn.DeepSNNStack`.
+        neuron, neuron_options: of ``"layers"``, see :class:`reslif.sw.nn.LayeredSNN`.
         readout: how the last layer's currents become scores; all but ``"sum_current"`` have one
             more layer of neurons, which does not reset where its membrane is read.
         epochs, qat_epochs: of floating-point and of quantised training.
@@ -87,6 +91,8 @@ class TrainConfig:
     neuron: str = "Leaky"
     neuron_options: Mapping[str, Any] = field(default_factory=dict)
     norm: str = "batch"
+    zero_gamma: bool = False
+    checkpoint: int = 0
     readout: ReadoutKind = "sum_current"
     epochs: int = 60
     qat_epochs: int = 20
@@ -129,6 +135,11 @@ class TrainConfig:
             raise TrainError(
                 f"readout is {self.readout!r}, of model {self.model} it must be sum_current"
             )
+        if self.model != "residual" and (self.zero_gamma or self.checkpoint):
+            raise TrainError(
+                f"zero_gamma is {self.zero_gamma} and checkpoint {self.checkpoint}, of model "
+                f"{self.model} they must be false and 0"
+            )
         if self.block_type not in ("ms", "sew", "plain"):
             raise TrainError(f"block_type is {self.block_type!r}, must be ms, sew or plain")
         if self.readout not in get_args(ReadoutKind):
@@ -169,6 +180,7 @@ def build_model(config: TrainConfig, data: Dataset) -> nn.Module:
         data.inputs, data.classes, config.width, config.blocks, config.block_type, op=config.op,
         beta=config.beta, threshold=config.threshold,
         neuron={"reset_mechanism": config.reset, "reset_delay": config.reset_delay},
+        norm=config.norm, zero_gamma=config.zero_gamma, checkpoint=config.checkpoint,
     )  # fmt: skip
     if config.readout == "count":
         spiking = LIF(config.beta, config.threshold, reset_mechanism=config.reset)

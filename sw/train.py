@@ -25,6 +25,7 @@ from .models import CHAINS, TrainConfig, build_model, image_of, seen
 from .network import Network, Neuron
 from .network_file import NETWORK_FILE, load_network, save_network
 from .nn import LI, LIF, SpikingNeuron
+from .nn.again import computing_again
 from .qat import QATNetwork
 from .quantiser import QuantiseConfig, plan
 from .tracing import from_torch
@@ -91,7 +92,8 @@ def train_float(config: TrainConfig, data: Dataset, folder: Path) -> tuple[nn.Mo
     rates = _SpikeRates()
 
     def record(_module: nn.Module, _inputs: object, output: Tensor | tuple[Tensor, Tensor]) -> None:
-        rates.layers.append((output[0] if isinstance(output, tuple) else output).mean())
+        if not computing_again():
+            rates.layers.append((output[0] if isinstance(output, tuple) else output).mean())
 
     neurons = [
         module
@@ -231,6 +233,9 @@ def _settings(config: TrainConfig, data: Dataset, without: tuple[str, ...]) -> d
     """What a run depends on, for its state file."""
     if config.model not in CHAINS:  # what a run does not depend on need not keep it from resuming
         without = (*without, "lyapunov_weight", "lyapunov_target")
+    without = (*without, "checkpoint")  # it changes nothing
+    if not config.zero_gamma:
+        without = (*without, "zero_gamma")
     fields = {name: value for name, value in asdict(config).items() if name not in without}
     return {**fields, "data": data.digest, "split": data.split, "samples": len(data.train)}
 

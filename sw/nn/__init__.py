@@ -6,8 +6,14 @@ Everything runs on [T, B, ...] (time, batch, neurons) unless it says otherwise.
 from . import functional, spikegen, surrogate, utils
 from .adaptive import Adaptive
 from .alpha import Alpha
-from .batchnorm import BatchNormOverTime, BatchNormOverTime2d, BatchNormTT1d, BatchNormTT2d
-from .blocks import DeepSNNStack, MembraneShortcutBlock, PlainBlock, SEWBlock
+from .batchnorm import (
+    BatchNormOverTime,
+    BatchNormOverTime2d,
+    BatchNormTT1d,
+    BatchNormTT2d,
+    MeanNormOverTime,
+)
+from .blocks import MembraneShortcutBlock, PlainBlock, SEWBlock
 from .conv import AvgPoolOverTime, ConvOverTime, GlobalAvgPool, MaxPoolOverTime
 from .conv_blocks import MSBasicBlock, PlainBasicBlock, SEWBasicBlock
 from .conv_lif import ConvLIFBlock
@@ -34,6 +40,7 @@ from .rsynaptic import RSynaptic
 from .sconv2dlstm import SConv2dLSTM
 from .slstm import SLSTM
 from .spiking_neuron import SpikingNeuron
+from .stack import DeepSNNStack
 from .surrogate import (
     Surrogate,
     atan,
@@ -74,6 +81,7 @@ __all__ = [
     "MSResNet",
     "MaxMembrane",
     "MaxPoolOverTime",
+    "MeanNormOverTime",
     "MembraneShortcutBlock",
     "ParametricLIF",
     "PlainBasicBlock",

@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from .again import computing_again
 from .conv import over_time
 from .errors import LayerError
 
@@ -22,9 +23,6 @@ class BatchNormOverTime(nn.BatchNorm1d):
         gain: initial γ of every feature; 0 switches a residual branch off at the start.
     """
 
-    counting: bool = True
-    """Whether training updates the running statistics; a second pass over a batch must not."""
-
     def __init__(self, num_features: int, gain: float = 1.0) -> None:
         super().__init__(num_features)
         with torch.no_grad():
@@ -32,10 +30,11 @@ class BatchNormOverTime(nn.BatchNorm1d):
 
     def forward(self, input: Tensor) -> Tensor:
         rows = input.flatten(0, 1)
-        if self.training and not self.counting:
+        if self.training and computing_again():
             again = nn.functional.batch_norm(
-                rows, None, None, self.weight, self.bias, training=True, eps=self.eps
-            )
+                rows, self.running_mean, self.running_var, self.weight, self.bias, True, 0.0,
+                self.eps,
+            )  # fmt: skip
             return again.unflatten(0, input.shape[:2])
         return super().forward(rows).unflatten(0, input.shape[:2])
 
@@ -45,17 +44,16 @@ class BatchNormOverTime(nn.BatchNorm1d):
         Returns:
             (normalised rows, mean [N], 1/standard deviation [N]), outside of autograd's graph.
         """
-        running_mean, running_var, momentum = self.running_mean, self.running_var, 0.0
-        if self.counting and self.num_batches_tracked is not None:
+        momentum = 0.0
+        if self.num_batches_tracked is not None and not computing_again():
             self.num_batches_tracked.add_(1)
             momentum = self.momentum
             if momentum is None:
                 momentum = 1 / float(self.num_batches_tracked)
-        else:
-            running_mean = running_var = None
         return torch.native_batch_norm(
-            rows, self.weight, self.bias, running_mean, running_var, True, momentum, self.eps
-        )
+            rows, self.weight, self.bias, self.running_mean, self.running_var, True, momentum,
+            self.eps,
+        )  # fmt: skip
 
     def scale_and_shift(self) -> tuple[Tensor, Tensor]:
         """(scale, shift), both [N], with ``forward(x) = scale·x + shift`` in evaluation mode."""
@@ -74,8 +72,6 @@ class MeanNormOverTime(nn.Module):
     """
 
     running_mean: Tensor
-    counting: bool = True
-    """As of :class:`BatchNormOverTime`."""
 
     def __init__(self, num_features: int, gain: float = 1.0) -> None:
         super().__init__()
@@ -94,7 +90,7 @@ class MeanNormOverTime(nn.Module):
         mean = self.running_mean
         if self.training:
             mean = input.mean((0, 1))
-            if self.counting:
+            if not computing_again():
                 self.batches += 1
                 part = 1 / self.batches if self.momentum is None else self.momentum
                 self.running_mean.lerp_(mean.detach(), part)

@@ -1,4 +1,4 @@
-"""Residual blocks of dense spiking layers, and stacks of them.
+"""Residual blocks of dense spiking layers.
 
 All take and return [T, B, N]. A 1-D NumPy vector given to ``forward`` is one timestep of a
 stateful block: the result is a NumPy vector, ``reset()`` starts a new sample.
@@ -18,7 +18,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from .batchnorm import BatchNormOverTime
+from .batchnorm import BatchNormOverTime, MeanNormOverTime
 from .errors import LayerError
 from .join import SpikeAnd, SpikeIAnd, SpikeOr
 from .lif import LIF
@@ -28,6 +28,7 @@ from .ms_function import can_fuse, run_ms_block
 Signal = TypeVar("Signal", Tensor, NDArray[np.floating])
 
 SEW_OPS = ("or", "add", "and", "iand")
+NORMS = ("batch", "mean", "none")
 
 
 class SteppedModule(nn.Module):
@@ -80,7 +81,8 @@ class MembraneShortcutBlock(SteppedModule):
         n_features: N.
         threshold: θ of both neuron layers.
         tau_mem: membrane time constant in timesteps; β = exp(−1/tau_mem).
-        norm: batch norm after each weight layer.
+        norm: after each weight layer ``"batch"`` (or True), ``"mean"`` (a norm by the mean alone)
+            or ``"none"`` (or False).
         branch_gain: initial gain of the branch: γ of its last batch norm, or, without norm, the
             scale of its last weights. 1/√blocks keeps the sum of a deep stack bounded.
         neuron: options for both :class:`LIF` layers (``beta`` here overrides ``tau_mem``).
@@ -92,15 +94,15 @@ class MembraneShortcutBlock(SteppedModule):
         threshold: float = 1.0,
         tau_mem: float = 10.0,
         *,
-        norm: bool = False,
+        norm: bool | str = False,
         branch_gain: float = 1.0,
         neuron: dict[str, object] | None = None,
     ) -> None:
         super().__init__()
         self.n_features = n_features
-        self.lif1 = _lif(threshold, tau_mem, neuron)
+        self.lif1 = make_lif(threshold, tau_mem, neuron)
         self.linear1, self.norm1 = _weights(n_features, norm, 1.0)
-        self.lif2 = _lif(threshold, tau_mem, neuron)
+        self.lif2 = make_lif(threshold, tau_mem, neuron)
         self.linear2, self.norm2 = _weights(n_features, norm, branch_gain)
 
     def branch(self, spikes: Tensor) -> Tensor:
@@ -145,7 +147,7 @@ class SEWBlock(SteppedModule):
         *,
         layers: int = 1,
         tau_mem: float = 10.0,
-        norm: bool = False,
+        norm: bool | str = False,
         branch_gain: float = 1.0,
         neuron: dict[str, object] | None = None,
     ) -> None:
@@ -156,7 +158,7 @@ class SEWBlock(SteppedModule):
         branch: list[nn.Module] = []
         for i in range(layers):
             gain = branch_gain if i == layers - 1 else 1.0
-            branch += [*_weights(n_features, norm, gain), _lif(threshold, tau_mem, neuron)]
+            branch += [*_weights(n_features, norm, gain), make_lif(threshold, tau_mem, neuron)]
         self.branch = nn.Sequential(*branch)
         self.join: nn.Module | None = sew_join(op, "SEWBlock")
 
@@ -180,16 +182,16 @@ class PlainBlock(SteppedModule):
         threshold: float = 1.0,
         tau_mem: float = 10.0,
         *,
-        norm: bool = False,
+        norm: bool | str = False,
         branch_gain: float = 1.0,
         neuron: dict[str, object] | None = None,
     ) -> None:
         super().__init__()
         self.n_features = n_features
         self.linear1, self.norm1 = _weights(n_features, norm, 1.0)
-        self.lif1 = _lif(threshold, tau_mem, neuron)
+        self.lif1 = make_lif(threshold, tau_mem, neuron)
         self.linear2, self.norm2 = _weights(n_features, norm, branch_gain)
-        self.lif2 = _lif(threshold, tau_mem, neuron)
+        self.lif2 = make_lif(threshold, tau_mem, neuron)
 
     def forward(self, x: Signal) -> Signal:
         """Spikes to spikes; see the module for a NumPy vector."""
@@ -199,90 +201,31 @@ class PlainBlock(SteppedModule):
         return self.lif2(self.norm2(self.linear2(s)) + x)
 
 
-class DeepSNNStack(SteppedModule):
-    """``n_blocks`` residual blocks of two weight layers each.
-
-    Between membrane-shortcut blocks multi-bit currents pass, and one LIF follows the last block;
-    stacking the spikes-to-spikes form would put a neuron on every shortcut, the very failure that
-    residual SNNs avoid.
-
-    Args:
-        n_features: N of every layer.
-        n_blocks: number of blocks.
-        block_type: ``"ms"`` (input: currents or spikes), ``"sew"`` or ``"plain"`` (spikes).
-        threshold, tau_mem, norm, neuron: as for :class:`MembraneShortcutBlock`.
-        op: join of SEW blocks.
-    """
-
-    def __init__(
-        self,
-        n_features: int,
-        n_blocks: int,
-        block_type: str = "ms",
-        *,
-        threshold: float = 1.0,
-        tau_mem: float = 10.0,
-        norm: bool = False,
-        op: str = "or",
-        neuron: dict[str, object] | None = None,
-    ) -> None:
-        super().__init__()
-        if n_blocks < 1:
-            raise LayerError(f"DeepSNNStack: n_blocks is {n_blocks}; it must be at least 1")
-        self.n_features, self.block_type = n_features, block_type
-        gain = 1 / math.sqrt(n_blocks)
-        if block_type == "sew" and not norm:
-            # A SEW branch must still reach its threshold: at 1/√blocks it never fires in a deep
-            # stack. Measured at 4 to 241 blocks: every branch fires, no layer saturates.
-            gain = n_blocks**-0.125
-
-        def block() -> SteppedModule:
-            if block_type == "ms":
-                return MembraneShortcutBlock(
-                    n_features, threshold, tau_mem, norm=norm, branch_gain=gain, neuron=neuron
-                )
-            if block_type == "sew":
-                return SEWBlock(
-                    n_features, threshold, op, layers=2, tau_mem=tau_mem, norm=norm,
-                    branch_gain=gain, neuron=neuron,
-                )  # fmt: skip
-            if block_type == "plain":
-                return PlainBlock(n_features, threshold, tau_mem, norm=norm, neuron=neuron)
-            raise LayerError(
-                f"DeepSNNStack: block_type is {block_type!r}; it must be 'ms', 'sew' or 'plain'"
-            )
-
-        self.blocks = nn.ModuleList(block() for _ in range(n_blocks))
-        self.lif = _lif(threshold, tau_mem, neuron) if block_type == "ms" else None
-
-    @property
-    def depth(self) -> int:
-        """Weight layers, two per block (stem and readout are not counted)."""
-        return 2 * len(self.blocks)
-
-    def forward(self, x: Signal) -> Signal:
-        """[T, B, N] → spikes [T, B, N]; see the module for a NumPy vector."""
-        if isinstance(x, np.ndarray):
-            return self.step_numpy(x)
-        return self._run(x)
-
-    def _run(self, x: Tensor) -> Tensor:
-        for block in self.blocks:
-            x = block.body(x) if isinstance(block, MembraneShortcutBlock) else block(x)
-        return x if self.lif is None else self.lif(x)
-
-
-def _lif(threshold: float, tau_mem: float, options: dict[str, object] | None) -> LIF:
+def make_lif(threshold: float, tau_mem: float, options: dict[str, object] | None) -> LIF:
+    """A LIF of β = exp(−1/tau_mem), unless ``options`` say another."""
     if not tau_mem > 0:
         raise LayerError(f"tau_mem is {tau_mem}; it must be above 0 timesteps")
     return LIF(**{"beta": math.exp(-1 / tau_mem), "threshold": threshold, **(options or {})})  # pyright: ignore[reportArgumentType]
 
 
-def _weights(n_features: int, norm: bool, gain: float) -> tuple[nn.Linear, nn.Module]:
-    """A square weight layer of unit-variance gain and its batch norm (or nothing)."""
+def _weights(n_features: int, norm: bool | str, gain: float) -> tuple[nn.Linear, nn.Module]:
+    """A square weight layer of unit-variance gain and its norm (or nothing)."""
     linear = nn.Linear(n_features, n_features, bias=False)
-    nn.init.normal_(linear.weight, std=(1.0 if norm else gain) / math.sqrt(n_features))
-    return linear, BatchNormOverTime(n_features, gain) if norm else nn.Identity()
+    layer = make_norm(norm, n_features, gain)
+    spread = gain if isinstance(layer, nn.Identity) else 1.0
+    nn.init.normal_(linear.weight, std=spread / math.sqrt(n_features))
+    return linear, layer
+
+
+def make_norm(norm: bool | str, n_features: int, gain: float = 1.0) -> nn.Module:
+    """The norm of that name, its γ starting at ``gain``; ``"none"`` is the identity."""
+    kind = norm if isinstance(norm, str) else "batch" if norm else "none"
+    if kind not in NORMS:
+        raise LayerError(f"norm is {norm!r}; it must be one of {', '.join(NORMS)}")
+    if kind == "batch":
+        return BatchNormOverTime(n_features, gain)
+    # Of spikes at a rate of a quarter unit weights make currents of standard deviation ½.
+    return MeanNormOverTime(n_features, 2 * gain) if kind == "mean" else nn.Identity()
 
 
 def sew_join(op: str, owner: str) -> nn.Module | None:

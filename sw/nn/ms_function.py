@@ -88,7 +88,8 @@ class _MSBlock(torch.autograd.Function):
         ctx: Any, *grad_outputs: Tensor | None
     ) -> tuple[Tensor | None, ...]:
         grad_out, *grad_spikes = grad_outputs
-        parameters, saved = ctx.saved_tensors[:6], ctx.saved_tensors[6:]
+        kept = ctx.saved_tensors  # once: checkpoints give them once
+        parameters, saved = kept[:6], kept[6:]
         grads: list[Tensor | None] = [None] * 6
         grad = grad_out
         for i in (1, 0):

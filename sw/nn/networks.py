@@ -8,12 +8,12 @@ from itertools import pairwise
 
 from torch import Tensor, nn
 
-from .batchnorm import BatchNormOverTime
-from .blocks import DeepSNNStack
+from .blocks import make_norm
 from .encoders import DirectEncoder
 from .errors import LayerError
 from .lif import LIF
 from .readout import SpikeRate, SumCurrent
+from .stack import DeepSNNStack
 from .surrogate import ScaledFastSigmoid, Surrogate
 
 
@@ -121,8 +121,8 @@ def build_snn(
 class ResidualSNN(nn.Module):
     """Residual SNN classifier of dense layers: [T, B, inputs] → logits [B, classes].
 
-    Stem (linear, batch norm; then a LIF unless ``block_type`` is ``"ms"``) → residual blocks of
-    two weight layers each, batch-normed → linear head → sum of currents over time.
+    Stem (linear, norm; then a LIF unless ``block_type`` is ``"ms"``) → residual blocks of
+    two weight layers each, normed → linear head → sum of currents over time.
 
     Args:
         inputs, classes: sizes of input and output.
@@ -132,6 +132,8 @@ class ResidualSNN(nn.Module):
         op: join of SEW blocks.
         beta, threshold: of every LIF.
         neuron: further options for every :class:`LIF`.
+        norm: behind every weight layer but the head; as ``zero_gamma`` and ``checkpoint`` see
+            :class:`DeepSNNStack`.
     """
 
     def __init__(
@@ -146,17 +148,24 @@ class ResidualSNN(nn.Module):
         beta: float = 15 / 16,
         threshold: float = 1.0,
         neuron: dict[str, object] | None = None,
+        norm: str = "batch",
+        zero_gamma: bool = False,
+        checkpoint: int = 0,
     ) -> None:
         super().__init__()
         options: dict[str, object] = {"beta": beta, **(neuron or {})}
         self.stem = nn.Linear(inputs, width, bias=False)
-        self.stem_norm = BatchNormOverTime(width)
+        self.stem_norm = make_norm(norm, width)
+        if norm != "batch":
+            # Nothing else brings the first currents near the threshold.
+            nn.init.normal_(self.stem.weight, std=2 / math.sqrt(inputs))
         self.stem_lif = (
             nn.Identity() if block_type == "ms" else LIF(threshold=threshold, **options)  # pyright: ignore[reportArgumentType]
         )
         self.stack = DeepSNNStack(
-            width, blocks, block_type, threshold=threshold, norm=True, op=op, neuron=options
-        )
+            width, blocks, block_type, threshold=threshold, norm=norm, op=op, neuron=options,
+            zero_gamma=zero_gamma, checkpoint=checkpoint,
+        )  # fmt: skip
         self.head = nn.Linear(width, classes)
         self.readout = SumCurrent()
 

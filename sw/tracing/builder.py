@@ -23,6 +23,7 @@ from ..nn import (
     DirectEncoder,
     LastMembrane,
     MaxMembrane,
+    MeanNormOverTime,
     SpikeRate,
     SpikingNeuron,
 )
@@ -151,8 +152,8 @@ class Builder(Translator):
         elif isinstance(module, POOLS):
             pool, divisor = pooling(module, self._name(n), self._image(n))
             self.signals[n] = self.parts.pool(pool, source, divisor)
-        elif isinstance(module, BatchNormOverTime | BatchNormOverTime2d):
-            self._check_signal(n, result, features=isinstance(module, BatchNormOverTime))
+        elif isinstance(module, BatchNormOverTime | BatchNormOverTime2d | MeanNormOverTime):
+            self._check_signal(n, result, features=not isinstance(module, BatchNormOverTime2d))
             synapse, what = FOLDED[kind]
             if not isinstance(self.parts.nodes[source.node], synapse):
                 raise self._refuse(n, f"batch norm must directly follow {what} to fold into it")

@@ -18,6 +18,7 @@ from ..nn import (
     DirectEncoder,
     LastMembrane,
     MaxMembrane,
+    MeanNormOverTime,
     SpikeAnd,
     SpikeCount,
     SpikeIAnd,
@@ -42,6 +43,7 @@ RESHAPING = {nn.Flatten: "start_dim", nn.Unflatten: "dim"}
 TRANSPARENT = (nn.Identity, nn.Dropout, *RESHAPING)
 FOLDED: dict[type[nn.Module], tuple[type, str]] = {
     BatchNormOverTime: (FloatDense, "a Linear"),
+    MeanNormOverTime: (FloatDense, "a Linear"),
     BatchNormOverTime2d: (FloatConv2d, "a ConvOverTime"),
 }
 """Batch norms that fold into the synapse that they follow."""
