@@ -130,6 +130,7 @@ def _dataflow(engine: Dataflow) -> dict[str, Any]:
 def _sequential(engine: Sequential) -> dict[str, Any]:
     words = engine.words
     return {
+        "merged": [],
         "lanes": words.lanes,
         "program_bits": words.word.size,
         "weight_rows": len(words.weight_rows),

@@ -32,7 +32,7 @@ from .weights import RowPort
 
 
 class LayerLanes(wiring.Component):
-    """The lanes for the operations of ``words``.
+    """The lanes for the operations of ``words``; ``rows`` of weights can be there at once.
 
     Members
     -------
@@ -49,12 +49,12 @@ class LayerLanes(wiring.Component):
     saturated: how many values were clipped, a count per cycle, some cycles late.
     """
 
-    def __init__(self, words: ProgramWords) -> None:
+    def __init__(self, words: ProgramWords, rows: int) -> None:
         self.words = words
         self.probes: list[Probe] = []
         """Filled by elaboration."""
         network = words.program.network
-        lanes, rows = words.lanes, len(words.weight_rows)
+        lanes = words.lanes
         step, word = index_shape(network.max_steps), index_shape(words.most_words)
         score = network.scores.format
         super().__init__(

@@ -9,24 +9,36 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Literal, get_args
 
 from ..sw.network import LIF, Dense, Edge, Input, Join, Network, NetworkError, Node, Readout
 from .folds import FoldingError
 
+Weights = Literal["block", "stream"]
 LANES = (1, 2, 4, 8, 16, 32, 64, 128, 256)
 
 
 @dataclass(frozen=True)
 class Sequence:
-    """How a sequential engine is built: ``lanes`` neurons of a layer are served a cycle."""
+    """How a sequential engine is built: ``lanes`` neurons of a layer are served a cycle.
+
+    ``weights`` says where they are: in block RAM (``block``), or in external memory, from where
+    they are fetched while others are in use (``stream``).
+    """
 
     lanes: int = 16
+    weights: Weights = "block"
 
     def __post_init__(self) -> None:
         if self.lanes not in LANES:
             raise FoldingError(
                 f"lanes is {self.lanes!r}, of the sequential engine it must be one of "
                 f"{', '.join(map(str, LANES))}"
+            )
+        if self.weights not in get_args(Weights):
+            raise FoldingError(
+                f"weights is {self.weights!r}, of the sequential engine it must be one of "
+                f"{', '.join(get_args(Weights))}"
             )
 
 

@@ -6,7 +6,7 @@ be anything, so it is what the others have.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -161,6 +161,7 @@ class ProgramWords:
         }
         if not found["from_input"]:
             found["source_slot"] = self.spike_slots[op.source]
+            found["source_last_word"] = words_of(op.dense.inputs, self.lanes) - 1
         if op.sent:
             found["sent_slot"] = self.spike_slots[op.sent]
         if op.shortcut:
@@ -334,18 +335,19 @@ class ProgramWords:
         sizes = [op.dense.size for op in self._operations if op.sent]
         return max((words_of(size, self.lanes) for size in sizes), default=1)
 
-    def cycles(self, steps: int, events: list[int]) -> int:
-        """Cycles of a sample of ``steps`` timesteps, its ``events`` counted in the input and in
-        each layer that is read, by operation.
+    def cycles(self, steps: int, events: Sequence[float]) -> float:
+        """Cycles of a sample of ``steps`` timesteps, from its end to its scores, whose operations
+        read so many ``events`` each.
         """
+        layers = zip(self._operations, events, strict=True)
         return sum(
-            (words_of(op.dense.size, self.lanes) * (count + steps)) + OVERHEAD
-            for op, count in zip(self._operations, events, strict=True)
+            words_of(op.dense.size, self.lanes) * (count + steps) + OVERHEAD for op, count in layers
         )
 
 
-OVERHEAD = 24
-"""Cycles that an operation may take beside its events and ends of timesteps."""
+OVERHEAD = 10
+"""Cycles that an operation takes beside its events and ends of timesteps: three until the first is
+there, seven until the last has left the lanes."""
 
 
 def _bases(counts: Iterator[int] | list[int]) -> tuple[int, ...]:

@@ -22,7 +22,7 @@ from .readout import result_stream
 from .sequential_results import Results
 from .spike_store import SpikeStore
 from .streams import shape_of, spike_stream
-from .weight_source import OnChipWeights
+from .weight_choice import weight_source
 
 
 class Phase(enum.Enum):
@@ -48,13 +48,16 @@ class Sequential(wiring.Component):
     events: the input's spikes.
     results: class scores and class of each sample.
     saturated: how many values were clipped, a count per cycle, some cycles late.
+
+    ``weights`` is where its weights come from; what that needs from outside is left to the top.
     """
 
     def __init__(self, program: Program) -> None:
         self.program = program
         self.network = program.network
         self.words = ProgramWords(program)
-        self.lanes = LayerLanes(self.words)
+        self.weights = weight_source(self.words)
+        self.lanes = LayerLanes(self.words, self.weights.depth)
         self.probes: list[Probe] = self.lanes.probes
         """Filled by elaboration."""
         node, readout = self.network.input, self.network.readout
@@ -74,7 +77,7 @@ class Sequential(wiring.Component):
         source = InputStore(network.input.size, steps, shape_of(network.input.format))
         spikes = SpikeStore(slots, words.sent_words, words.lanes, steps, words.sent)
         results = Results(network.readout.size, words.lanes, score)
-        weights = OnChipWeights(words.weight_rows, words.lanes, words.weight)
+        weights = self.weights
         m.submodules.input = source
         m.submodules.spikes = spikes
         m.submodules.results = results
@@ -138,6 +141,7 @@ class Sequential(wiring.Component):
             spikes.take.eq(token & ~from_input),
             spikes.slot.eq(field("source_slot")),
             spikes.last_step.eq(last_step),
+            spikes.last_word.eq(field("source_last_word")),
             lanes.event.eq(token & Mux(from_input, source.event, spikes.event)),
             lanes.close.eq(token & Mux(from_input, source.close, spikes.close)),
             lanes.index.eq(Mux(from_input, source.index, spikes.index)),

@@ -20,8 +20,8 @@ class SpikeStore(wiring.Component):
     Members
     -------
     write, write_slot, write_step, write_word, values: a word of spikes of one timestep.
-    start, slot, last_step: begin to read a layer, two cycles later; its timesteps follow each other
-        for ever.
+    start, slot, last_step, last_word: begin to read a layer of ``last_word + 1`` words, two cycles
+        later; its timesteps follow each other for ever.
     event, close, index: what is there to take: an event of neuron ``index``, else the end of the
         timestep. Taken in each cycle in which ``take`` is set.
     value: that of the event taken in the cycle before.
@@ -42,6 +42,7 @@ class SpikeStore(wiring.Component):
                 "start": In(1),
                 "slot": In(slot),
                 "last_step": In(step),
+                "last_word": In(word),
                 "event": Out(1),
                 "close": Out(1),
                 "index": Out(index_shape(words * lanes)),
@@ -82,7 +83,8 @@ class SpikeStore(wiring.Component):
                 read.addr.eq(Cat(following, self.slot)),
                 read.en.eq(self.start | advance),
             ]
-            rows.append(read.data)
+            # What a wider layer left there is not of this one.
+            rows.append(Mux(word <= self.last_word, read.data, 0))
         with m.If(advance):
             m.d.sync += pending.eq(Cat(rows))
         with m.Elif(self.take):

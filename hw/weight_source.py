@@ -37,7 +37,7 @@ class OnChipWeights(wiring.Component):
     """All rows in block RAM."""
 
     def __init__(self, rows: tuple[int, ...], lanes: int, weight: Shape) -> None:
-        self.rows = rows
+        self.depth = len(rows)
         self.memory = RowMemory(rows, lanes, weight)
         super().__init__({"port": In(WeightSource(len(rows), len(rows), lanes, weight))})
 

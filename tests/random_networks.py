@@ -112,6 +112,21 @@ class _Builder:
         )  # fmt: skip
         return self.add(node, input=sources)
 
+    def stored_join(self, branch: str, shortcut: str, op: str) -> str:
+        """A join now and then in a narrower format, of spikes without fractions; either operand
+        may be the branch.
+        """
+        if self.chance(0.3):
+            branch, shortcut = shortcut, branch
+        node = Join(f"join{len(self.nodes)}", op, self.values[branch].size)
+        operands = {"branch": [self.values[branch]], "shortcut": [self.values[shortcut]]}
+        exact = node.exact(operands).format
+        if self.chance(0.3):
+            width = int(self.random.integers(1 + exact.signed, exact.width + 1))
+            drop = int(self.random.integers(0, 3)) if exact.signed else 0
+            node = replace(node, format=Format(width, exact.frac - drop, exact.signed))
+        return self.add(node, branch=[branch], shortcut=[shortcut])
+
     def join(self, branch: str, shortcut: str, narrow: bool) -> str:
         sources = [self.values[branch], self.values[shortcut]]
         plain = all(not v.format.signed and v.format.frac == 0 for v in sources)
@@ -168,6 +183,38 @@ def random_network(
     if kind != "sum_current":
         last = b.lif([last], inhibition and kind == "count")
     b.add(Readout("readout", kind, classes), input=[last])
+    return Network(tuple(b.nodes), tuple(b.edges), max_steps=16)
+
+
+def layered_network(seed: int, *, max_size: int = 20) -> Network:
+    """One to six layers that the sequential engine can go through: each joins what one before it
+    left, currents or spikes, or nothing.
+    """
+    b = _Builder(np.random.default_rng([seed, 5]))
+    form = b.pick([SPIKE, SPIKE, Format(4, 2, False), Format(3, 1, True)])
+    source = b.add(Input("input", int(b.random.integers(1, max_size + 1)), form))
+    size = int(b.random.integers(1, max_size + 1))
+    currents: list[str] = []
+    spikes: list[str] = []
+    """What may be joined, of the layers of the present size."""
+    for _ in range(int(b.random.integers(1, 7))):
+        if b.chance(0.25):
+            size, currents, spikes = int(b.random.integers(1, max_size + 1)), [], []
+        current = b.dense(source, size)
+        adds = bool(currents) and b.chance(0.6)
+        if adds:
+            current = b.stored_join(current, b.pick(currents), "add")
+        kept = b.pick(["current", "spike", ""])
+        source = b.lif([current])
+        if spikes and not adds and b.chance(0.7):
+            source = b.stored_join(source, b.pick(spikes), b.pick(OPS))
+        currents += [current] * (kept == "current")
+        spikes += [source] * (kept == "spike")
+    last = b.dense(source, int(b.random.integers(1, max_size + 1)))
+    kind = b.pick(READOUTS)
+    if kind != "sum_current":
+        last = b.lif([last])
+    b.add(Readout("readout", kind, b.values[last].size), input=[last])
     return Network(tuple(b.nodes), tuple(b.edges), max_steps=16)
 
 

@@ -1,0 +1,59 @@
+"""Which source of weights a sequential engine has, and what goes with it beside the Verilog."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Any
+
+from .program_words import ProgramWords
+from .streams import words_of
+from .weight_source import OnChipWeights
+from .weight_stream import StreamedWeights, StreamLayout
+
+WEIGHTS_FILE = "weights.bin"
+
+
+def weight_source(words: ProgramWords) -> OnChipWeights | StreamedWeights:
+    """The source that the program's sequence asks for."""
+    if words.program.sequence.weights == "stream":
+        return StreamedWeights(stream_layout(words), words.lanes, words.weight)
+    return OnChipWeights(words.weight_rows, words.lanes, words.weight)
+
+
+def stream_layout(words: ProgramWords) -> StreamLayout:
+    """The rows of all operations in external memory."""
+    return StreamLayout(
+        words.lanes * words.weight.width,
+        tuple(
+            words_of(op.dense.size, words.lanes) * op.dense.inputs
+            for op in words.program.operations
+        ),
+    )
+
+
+def weight_image(words: ProgramWords) -> bytes | None:
+    """What ``weights.bin`` holds; None if all weights are in the Verilog."""
+    if words.program.sequence.weights == "stream":
+        return stream_layout(words).image(words.weight_rows)
+    return None
+
+
+def weight_facts(words: ProgramWords) -> dict[str, Any]:
+    """The manifest's entry on weights."""
+    facts: dict[str, Any] = {
+        "source": words.program.sequence.weights,
+        "rows": len(words.weight_rows),
+        "row_bits": words.lanes * words.weight.width,
+    }
+    image = weight_image(words)
+    if image is not None:
+        digest = hashlib.sha256(image).hexdigest()
+        facts |= {"file": WEIGHTS_FILE, "bytes": len(image), "sha256": digest}
+    if words.program.sequence.weights == "stream":
+        layout = stream_layout(words)
+        facts |= {
+            "bus_bits": layout.bus_bits,
+            "ring_rows": layout.depth,
+            "burst_beats": layout.burst_rows * layout.beats,
+        }
+    return facts
