@@ -24,14 +24,15 @@ from .joins import Join
 from .neurons import NeuronArray
 from .pool import Pool
 from .probes import Probe
-from .program import Program, Sequence
-from .program_words import OVERHEAD
+from .program import Program, Sequence, Weights
+from .program_words import OVERHEAD, ProgramWords
 from .readout import Readout
 from .registers import DesignInfo, Registers, register_map
 from .sequential import Sequential
 from .streams import words_of
 from .synapse import Synapse
 from .top import Top
+from .weight_choice import WEIGHTS_FILE, weight_facts, weight_image
 from .words import check_input, score_shape
 
 MANIFEST_VERSION = 1
@@ -53,7 +54,7 @@ def to_verilog(
         engine = Sequential(Program(network, folding))
     else:
         engine = Dataflow(Plan(network, folding))
-    registers = Registers(DesignInfo.of(network), engine.saturated.shape().width)
+    registers = Registers(DesignInfo.of(network), engine.saturated.shape().width, _weights(engine))
     # The built-in Yosys makes the text independent of the machine.
     os.environ["AMARANTH_USE_YOSYS"] = "builtin"
     with warnings.catch_warnings():
@@ -68,14 +69,26 @@ def to_verilog(
 def generate(
     network: Network, folder: Path, folding: Folding | Sequence | None = None
 ) -> dict[str, Any]:
-    """Write ``top.v`` and ``manifest.json`` into ``folder``; return the manifest."""
+    """Write ``top.v`` and ``manifest.json`` into ``folder``; return the manifest.
+
+    Beside them ``weights.bin``, if the weights are not in ``top.v``.
+    """
     text, manifest = to_verilog(network, folding or Folding())
-    for name, content in (
-        ("top.v", text),
-        ("manifest.json", json.dumps(manifest, indent=2) + "\n"),
-    ):
-        write_atomically(folder / name, content.encode())
+    files = {
+        "top.v": text.encode(),
+        "manifest.json": (json.dumps(manifest, indent=2) + "\n").encode(),
+    }
+    if isinstance(folding, Sequence):
+        image = weight_image(ProgramWords(Program(network, folding)))
+        files |= {WEIGHTS_FILE: image} if image is not None else {}
+    for name, content in files.items():
+        write_atomically(folder / name, content)
     return manifest
+
+
+def _weights(engine: Dataflow | Sequential) -> Weights:
+    """Where they come from."""
+    return engine.program.sequence.weights if isinstance(engine, Sequential) else "block"
 
 
 def _manifest(engine: Dataflow | Sequential, name: str, text: str) -> dict[str, Any]:
@@ -104,7 +117,7 @@ def _manifest(engine: Dataflow | Sequential, name: str, text: str) -> dict[str, 
         },
         **(_dataflow(engine) if isinstance(engine, Dataflow) else _sequential(engine)),
         "probes": [_probe(probe, name) for probe in engine.probes],
-        "registers": register_map(),
+        "registers": register_map(_weights(engine)),
     }
 
 
@@ -134,6 +147,7 @@ def _sequential(engine: Sequential) -> dict[str, Any]:
         "lanes": words.lanes,
         "program_bits": words.word.size,
         "weight_rows": len(words.weight_rows),
+        "weights": weight_facts(words),
         "layers": [
             {
                 "name": operation.dense.name,

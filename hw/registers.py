@@ -5,19 +5,23 @@ One table, :data:`REGISTERS`, is what the hardware, the manifest and the documen
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass, replace
 from importlib.metadata import version
 from typing import Any, Literal
 
-from amaranth.hdl import Array, Module, Mux, Signal, Value
+from amaranth.hdl import Array, Cat, Module, Mux, Signal, Value
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
 from ..sw.formats import Format
 from ..sw.network import Network
+from .program import Weights
 
 IDENTITY = int.from_bytes(b"RSLF", "big")
 ADDRESS_WIDTH = 8
+PAGE_BITS = 12
+"""External weights begin at a multiple of 4 KB, which no burst of AXI4 may cross."""
 OKAY, SLVERR = 0b00, 0b10
 
 
@@ -60,17 +64,43 @@ REGISTERS = (
 )
 """The register map. Every other address answers SLVERR and reads as 0."""
 
-OFFSETS = {register.name: register.offset for register in REGISTERS}
+STREAM_REGISTERS = (
+    Register(
+        0x50,
+        "weights_base",
+        "read/write",
+        "address of the weights, a multiple of 4096; writing it, once after a reset, starts them",
+    ),
+)
+"""The register that a design has beside, whose weights are fetched from external memory."""
+
+STATUS = {
+    "stream": "; bit 1: the weights' memory answered with an error, nothing more is computed",
+}
+"""What else the status says, by where the weights come from."""
+
+OFFSETS = {register.name: register.offset for register in REGISTERS + STREAM_REGISTERS}
 
 
-def register_map() -> list[dict[str, str | int]]:
+def registers_of(weights: Weights = "block") -> tuple[Register, ...]:
+    """The register map of a design whose weights come from there."""
+    more = STREAM_REGISTERS if weights == "stream" else ()
+    return tuple(
+        replace(register, meaning=register.meaning + STATUS.get(weights, ""))
+        if register.name == "status"
+        else register
+        for register in REGISTERS + more
+    )
+
+
+def register_map(weights: Weights = "block") -> list[dict[str, str | int]]:
     """The register map as JSON-compatible entries for the manifest."""
-    return [asdict(register) for register in REGISTERS]
+    return [asdict(register) for register in registers_of(weights)]
 
 
-def register_table() -> str:
+def register_table(registers: Iterable[Register] = REGISTERS) -> str:
     """The register map as a Markdown table for the documentation."""
-    rows = [f"| `0x{r.offset:02X}` | `{r.name}` | {r.access} | {r.meaning} |" for r in REGISTERS]
+    rows = [f"| `0x{r.offset:02X}` | `{r.name}` | {r.access} | {r.meaning} |" for r in registers]
     return "\n".join(["| offset | register | access | meaning |", "|---|---|---|---|", *rows, ""])
 
 
@@ -149,9 +179,9 @@ class Registers(wiring.Component):
     """The register bank.
 
     One write and one read may be under way at once. A write is taken when its address and its data
-    have both arrived, in any order; only ``control`` can be written, anything else answers SLVERR
-    and changes nothing. Address bits 1 and 0 and the protection bits are ignored. No output of the
-    bus depends on an input of the same cycle.
+    have both arrived, in any order; only ``control`` can be written (and ``weights_base``, whole
+    and once), anything else answers SLVERR and changes nothing. Address bits 1 and 0 and the
+    protection bits are ignored. No output of the bus depends on an input of the same cycle.
 
     Members
     -------
@@ -160,14 +190,22 @@ class Registers(wiring.Component):
     busy: a sample has begun and its class has not been sent; its cycles are counted.
     sample_done: a class is sent, one cycle for each.
     saturated: how many values are clipped in this cycle.
+    weights_base, weights_started: where streamed weights are, in units of 4 KB, and that they are
+        there. Only if ``weights`` are ``stream``, as the next.
+    weights_failed: status bit 1.
 
     Counting stops for the one cycle in which the counters are cleared.
     """
 
-    def __init__(self, info: DesignInfo, saturated_width: int) -> None:
+    def __init__(self, info: DesignInfo, saturated_width: int, weights: Weights = "block") -> None:
         self.info = info
+        self.weights = weights
+        more: dict[str, wiring.Member] = {}
+        if weights == "stream":
+            more |= {"weights_base": Out(20), "weights_started": Out(1), "weights_failed": In(1)}
         super().__init__(
             {
+                **more,
                 "bus": In(AxiLite()),
                 "packed": Out(1),
                 "busy": In(1),
@@ -199,7 +237,10 @@ class Registers(wiring.Component):
             "cycles_high": cycles_high,
             "samples": samples,
         }
-        flags = {"control": self.packed, "status": self.busy}
+        flags: dict[str, Value] = {"control": self.packed, "status": self.busy}
+        if self.weights == "stream":
+            flags["status"] = Cat(self.busy, self.weights_failed)
+            flags["weights_base"] = self.weights_base << PAGE_BITS
         with m.If(self.reading(m, self.info.values() | flags, counters)["cycles_low"]):
             # What a host reads next belongs to the same moment.
             m.d.sync += cycles_high.eq(cycles[32:])
@@ -217,9 +258,22 @@ class Registers(wiring.Component):
                 with m.If(bus.wstrb[0]):
                     m.d.sync += self.packed.eq(bus.wdata[0])
                     m.d.comb += clear.eq(bus.wdata[1])
+            if self.weights == "stream":
+                self.write_base(m)
         with m.Elif(bus.bready):
             m.d.sync += bus.bvalid.eq(0)
         return clear
+
+    def write_base(self, m: Module) -> None:
+        """Weights that are on their way can be called off by a reset only."""
+        bus = self.bus
+        here = bus.awaddr[2:] == OFFSETS["weights_base"] // 4
+        with m.If(here & bus.wstrb.all() & ~self.weights_started):
+            m.d.sync += [
+                bus.bresp.eq(OKAY),
+                self.weights_base.eq(bus.wdata[PAGE_BITS:]),
+                self.weights_started.eq(1),
+            ]
 
     def reading(
         self, m: Module, others: dict[str, Any], counters: dict[str, Any]
@@ -239,7 +293,7 @@ class Registers(wiring.Component):
                     m.d.comb += table.eq(value)
         with m.If(busy):
             m.d.sync += [busy.eq(0), bus.rvalid.eq(1)]
-            m.d.sync += bus.rresp.eq(Mux(index < len(REGISTERS), OKAY, SLVERR))
+            m.d.sync += bus.rresp.eq(Mux(index < len(registers_of(self.weights)), OKAY, SLVERR))
             m.d.sync += bus.rdata.eq(table)
             with m.If(index[2:] == first >> 2):
                 m.d.sync += bus.rdata.eq(Array(counters.values())[index[:2]])

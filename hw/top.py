@@ -1,7 +1,7 @@
 """The top level: AXI4-Stream for data, AXI4-Lite for control and status.
 
 The port names are those that vendor tools recognise as interfaces (``s_axis_*``, ``m_axis_*``,
-``s_axi_*``, all on ``aclk`` and ``aresetn``).
+``s_axi_*``, and ``m_axi_*`` if weights are streamed, all on ``aclk`` and ``aresetn``).
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from amaranth.lib.wiring import In, Out
 from .dataflow import Dataflow
 from .registers import AxiLite, Registers
 from .sequential import Sequential
+from .weight_stream import AxiRead, StreamedWeights
 from .words import WORD, WordDecoder, score_shape
 
 
@@ -26,6 +27,7 @@ class Top(wiring.Component):
     def __init__(self, engine: Dataflow | Sequential, registers: Registers) -> None:
         self.engine = engine
         self.registers = registers
+        self.source = engine.weights if isinstance(engine, Sequential) else None
         score_shape(engine.network.scores.format)
         members: dict[str, wiring.Member] = {"aclk": In(1), "aresetn": In(1)}
         for name, flow in (("s_axis", In), ("m_axis", Out)):
@@ -38,6 +40,10 @@ class Top(wiring.Component):
             }
         for name, member in AxiLite().flip().members.items():
             members[f"s_axi_{name}"] = member
+        self.streamed = self.source if isinstance(self.source, StreamedWeights) else None
+        if self.streamed is not None:
+            self.bus = AxiRead(self.streamed.layout.bus_bits)
+            members |= {f"m_axi_{name}": member for name, member in self.bus.members.items()}
         super().__init__(members)
 
     def elaborate(self, platform: object) -> Module:
@@ -67,7 +73,20 @@ class Top(wiring.Component):
             core.results.ready.eq(self.m_axis_tready),
         ]
         self.watch(m, words, registers)
+        if self.streamed is not None:
+            self.stream(m, self.streamed)
         return m
+
+    def stream(self, m: Module, weights: StreamedWeights) -> None:
+        """External memory, and where in it the registers say that the weights are."""
+        for name, member in self.bus.members.items():
+            outer, inner = getattr(self, f"m_axi_{name}"), getattr(weights.memory, name)
+            m.d.comb += outer.eq(inner) if member.flow is Out else inner.eq(outer)
+        m.d.comb += [
+            weights.base.eq(self.registers.weights_base),
+            weights.started.eq(self.registers.weights_started),
+            self.registers.weights_failed.eq(weights.failed),
+        ]
 
     def watch(self, m: Module, words: WordDecoder, registers: Registers) -> None:
         """Tell the registers what happens: samples in flight, samples done, clipped values."""

@@ -10,12 +10,11 @@ from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
 from .memories import memory
+from .registers import PAGE_BITS
 from .streams import index_shape
 from .weight_source import WeightSource
 
 ADDRESS_BITS = 32
-PAGE_BITS = 12
-"""The image begins at a multiple of 4 KB, which no burst of AXI4 may cross."""
 WIDEST_BUS = 1024
 BURST_BEATS = 16
 INCR = 1
