@@ -185,6 +185,35 @@ def bench(
     show_bench(measure(out, console.print), console)
 
 
+@app.command()
+def depth(
+    recipe: RecipeFile,
+    out: Out = None,
+    data_dir: DataDir = None,
+    depths: Annotated[str, typer.Option(help="Layers of untrained networks.")] = "10,50,110,482",
+    samples: Annotated[int, typer.Option(help="Training samples to measure on.")] = 64,
+) -> None:
+    """Measure what depth does to a recipe's network, block by block, trained or not."""
+    from .depth_plot import plot
+    from .depth_study import depth_study, lines
+    from .network_file import write_atomically
+
+    try:
+        layers = [int(part) for part in depths.split(",") if part]
+    except ValueError:
+        raise RecipeError(f"depths is {depths!r}, must be numbers such as 10,482") from None
+    run = _run(recipe, out, data_dir)
+    result = depth_study(run.train_config(), run.data(), run.folder, layers, samples)
+    run.write("depth", {"recipe": run.recipe.name, **result})
+    write_atomically(run.folder / "depth.svg", plot(result).encode())
+    heading, *rows = lines(result)
+    table = Table(*heading, title=run.recipe.name)
+    for row in rows:
+        table.add_row(*row)
+    console.print(table)
+    console.print(f"  {run.folder / 'depth.json'}, {run.folder / 'depth.svg'}", markup=False)
+
+
 def show(result: dict[str, Any]) -> None:
     """The table at the end of a flow."""
     accuracy, cosim, build = result["accuracy"], result["cosim"], result["build"]

@@ -197,8 +197,11 @@ class PlainBlock(SteppedModule):
         """Spikes to spikes; see the module for a NumPy vector."""
         if isinstance(x, np.ndarray):
             return self.step_numpy(x)
-        s = self.lif1(self.norm1(self.linear1(x)))
-        return self.lif2(self.norm2(self.linear2(s)) + x)
+        return self.lif2(self.branch(x) + x)
+
+    def branch(self, x: Tensor) -> Tensor:
+        """Current of the branch, ``W2·LIF(W1·x)``."""
+        return self.norm2(self.linear2(self.lif1(self.norm1(self.linear1(x)))))
 
 
 def make_lif(threshold: float, tau_mem: float, options: dict[str, object] | None) -> LIF:
