@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import tempfile
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +12,7 @@ from cocotb_tools.runner import get_runner
 
 from .design import Design
 from .errors import SimulationError
-from .job import PACKED_MODE, REGISTERS, Job, Outcome, deadlock, read_words
+from .job import PACKED_MODE, REGISTERS, WEIGHTS_BASE, Job, Outcome, deadlock, read_words
 from .recorder import COUNTS, PLUSARG, bind_file
 from .verilator import TOP, Recipe, build, environment_set
 
@@ -53,17 +54,27 @@ def run(
             "timeout": job.timeout,
             "addresses": list(REGISTERS),
         }
+        if design.streamed is not None:
+            settings["memory"] = _memory(job)
+            (place / "weights").write_bytes(design.streamed.image)
         (place / "job.json").write_text(json.dumps(settings))
         _execute(folder, place, f"+{COUNTS if counts else PLUSARG}={records}")
         result = json.loads((place / "result.json").read_text())
         if result["cycles"] is None:
-            raise deadlock(job, result["received"])
+            raise deadlock(job, result["received"], result["status"])
         return Outcome(
             read_words(place / "outputs"),
             dict(zip(REGISTERS, result["registers"], strict=True)),
             result["cycles"],
             result["seconds"],
         )
+
+
+def _memory(job: Job) -> dict[str, int | float | None]:
+    """What the test bench must know of the memory that holds the weights."""
+    if job.memory.latency:
+        raise SimulationError("memory: a latency is simulated by the native harness only")
+    return {"base": WEIGHTS_BASE, **asdict(job.memory)}
 
 
 def _execute(build_folder: Path, place: Path, plusarg: str) -> None:

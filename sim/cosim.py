@@ -17,7 +17,7 @@ from . import cocotb_run, native
 from .design import Design
 from .encoding import Mode, decode, encode
 from .errors import SimulationError
-from .job import Job, Outcome, Stalls
+from .job import Job, Memory, Outcome, Stalls
 from .recorder import read_count, read_records, read_some
 from .verdict import (
     Mismatch,
@@ -89,6 +89,7 @@ def cosim(
     mode: Mode = "event",
     probes: Probes = "all",
     stalls: Stalls | None = None,
+    memory: Memory | None = None,
     seed: int = 0,
     timeout: int = 200_000,
     alive: bool = True,
@@ -99,10 +100,11 @@ def cosim(
     Compares every probe of every node at every timestep, the scores, the classes and the
     registers with the golden model; if ``probes`` are ``results``, in place of the probes only the
     number of spikes of each layer, for whole data sets of large networks. ``stalls`` adds random
-    pauses on both streams, seeded; ``timeout`` is in cycles without a class. ``alive`` also demands
-    spikes of every layer. ``fast`` builds for long runs. Raises :class:`MismatchError` for a value
-    that differs, after writing the waveform of that sample below ``folder``;
-    :class:`SimulationError` for everything else that is not as it must be.
+    pauses on both streams, seeded; ``memory`` is how the memory of streamed weights answers;
+    ``timeout`` is in cycles without a class. ``alive`` also demands spikes of every layer.
+    ``fast`` builds for long runs. Raises :class:`MismatchError` for a value that differs, after
+    writing the waveform of that sample below ``folder``; :class:`SimulationError` for everything
+    else that is not as it must be.
     """
     design = Design.read(folder)
     design.check_network(network)
@@ -115,10 +117,10 @@ def cosim(
     classes: list[int] = []
     saturations = comparisons = cycles = 0
     seconds = 0.0
-    stalls = stalls or Stalls()
+    stalls, memory = stalls or Stalls(), memory or Memory()
     for first in range(0, batch, chunk):
         part = data[:, first : first + chunk]
-        job = Job(encode(network, part, mode), mode, stalls, seed + first, timeout)
+        job = Job(encode(network, part, mode), mode, stalls, seed + first, timeout, memory)
         run = _run if probes == "all" else _run_counting
         trace, outcome, compared = run(design, network, part, job, first, harness, fast)
         for name, count in spikes(network, trace).items():

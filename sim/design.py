@@ -89,13 +89,25 @@ class Probe:
 
 
 @dataclass(frozen=True)
+class Streamed:
+    """Weights in external memory: ``image`` is what that holds, a beat is ``bus_bytes``."""
+
+    image: bytes
+    bus_bytes: int
+
+
+@dataclass(frozen=True)
 class Design:
-    """A design folder whose files belong together."""
+    """A design folder whose files belong together.
+
+    ``streamed`` are its weights, if they are in external memory.
+    """
 
     folder: Path
     manifest: dict[str, Any]
     verilog: str
     probes: tuple[Probe, ...]
+    streamed: Streamed | None = None
 
     @classmethod
     def read(cls, folder: Path) -> Design:
@@ -117,7 +129,7 @@ class Design:
             raise SimulationError(
                 f"{folder / 'manifest.json'} is not a manifest of this version ({error!r})"
             ) from None
-        design = cls(folder, manifest, verilog, probes)
+        design = cls(folder, manifest, verilog, probes, _streamed(folder, manifest))
         if design.verilog_sha256 != expected:
             raise SimulationError(
                 f"{folder / 'top.v'} has SHA-256 {design.verilog_sha256[:16]}…, its manifest says "
@@ -177,3 +189,18 @@ class Design:
                 f"manifest merges '{name}' with its reader, must be a convolution without a probe "
                 "that a probed sum alone reads as its branch"
             )
+
+
+def _streamed(folder: Path, manifest: Mapping[str, Any]) -> Streamed | None:
+    facts = manifest.get("weights", {})
+    if facts.get("source") != "stream":
+        return None
+    path = folder / facts["file"]
+    image = path.read_bytes() if path.exists() else b""
+    found, expected = hashlib.sha256(image).hexdigest(), facts["sha256"]
+    if found != expected:
+        raise SimulationError(
+            f"{path} has SHA-256 {found[:16]}…, its manifest says {expected[:16]}…: "
+            "it was altered since it was generated"
+        )
+    return Streamed(image, facts["bus_bits"] // 8)

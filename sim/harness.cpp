@@ -4,11 +4,16 @@
 // outputs (file of uint32), seed, idle and stall (probabilities of starting a pause, in 2^-32),
 // timeout (cycles without a class), control (value of the control register), registers (file of
 // uint32, addresses 0x00 to 0x4C after the run), waves (VCD file), wave_sample.
-// Prints one line "cycles accepted classes"; exit status 3 is a deadlock, 4 one of the registers.
+// Of streamed weights also those of memory.hpp: weights (file), base, interval, latency,
+// memory_stall, error_at.
+// Prints one line "cycles accepted classes status"; exit status 3 is a deadlock, 4 one of the
+// registers, 5 a wrong request for weights.
 
 #include <cstdint>
 #include <cstdio>
 #include <cstdlib>
+#include <cstring>
+#include <deque>
 #include <fstream>
 #include <map>
 #include <memory>
@@ -25,7 +30,7 @@
 namespace {
 
 constexpr int kRegisters = 20;
-constexpr uint8_t kControl = 0x08;
+constexpr uint8_t kControl = 0x08, kStatus = 0x0C, kWeightsBase = 0x50;
 constexpr uint64_t kAccessCycles = 1000;
 
 // Random pauses: most last a cycle, one in 32 up to 256, long enough to fill every buffer.
@@ -49,6 +54,10 @@ class Pauses {
   uint64_t left_ = 0;
 };
 
+#ifdef M_AXI_BYTES
+#include "memory.hpp"
+#endif
+
 class Bench {
  public:
   explicit Bench(VerilatedContext* context) : context_(context), top(context) {}
@@ -57,9 +66,15 @@ class Bench {
   // between the falling and the rising edge.
   template <typename F>
   void cycle(F settled) {
+#ifdef M_AXI_BYTES
+    if (memory) memory->drive(top);
+#endif
     top.aclk = 0;
     eval();
     settled();
+#ifdef M_AXI_BYTES
+    if (memory) memory->settle(top);
+#endif
     top.aclk = 1;
     eval();
     ++cycles;
@@ -124,6 +139,9 @@ class Bench {
   }
 
   uint64_t cycles = 0;
+#ifdef M_AXI_BYTES
+  std::unique_ptr<Memory> memory;
+#endif
 
  private:
   void eval() {
@@ -194,6 +212,10 @@ int main(int argc, char** argv) {
   top.aresetn = 1;
   bench.cycle([] {});
   if (number("control") != 0) bench.write(kControl, static_cast<uint32_t>(number("control")));
+#ifdef M_AXI_BYTES
+  bench.memory = std::make_unique<Memory>(load<uint8_t>(options.at("weights")), options);
+  bench.write(kWeightsBase, static_cast<uint32_t>(number("base")));
+#endif
 
   std::vector<uint32_t> outputs;
   size_t sent = 0, begun = 0;  // words accepted; samples whose first word was put on the bus
@@ -233,9 +255,10 @@ int main(int argc, char** argv) {
     for (int i = 0; i < kRegisters; ++i) registers.push_back(bench.read(4 * i));
     save(options.at("registers"), registers);
   }
+  const uint32_t status = dead ? bench.read(kStatus) : 0;
   bench.finish();
   save(options.at("outputs"), outputs);
-  std::printf("%llu %zu %llu\n", static_cast<unsigned long long>(ended - started), sent,
-              static_cast<unsigned long long>(classes));
+  std::printf("%llu %zu %llu %u\n", static_cast<unsigned long long>(ended - started), sent,
+              static_cast<unsigned long long>(classes), status);
   return dead ? 3 : 0;
 }

@@ -14,6 +14,12 @@ from .errors import SimulationError
 PACKED_MODE = 1
 """Bit 0 of the control register."""
 
+FAILED = 2
+"""Bit 1 of the status register: a read of streamed weights was answered with an error."""
+
+WEIGHTS_BASE = 0x1234_5000
+"""Where a simulated memory holds streamed weights."""
+
 REGISTERS = tuple(range(0x00, 0x50, 4))
 """Byte addresses of the registers that every harness reads after the run."""
 
@@ -35,12 +41,38 @@ class Stalls:
                 raise SimulationError(f"stalls: {name} is {value}, must be at least 0 and below 1")
 
 
+@dataclass(frozen=True)
+class Memory:
+    """How the external memory of streamed weights answers.
+
+    It sends at most one beat in ``interval`` cycles, the first of a burst ``latency`` cycles after
+    the request at the earliest; ``stall`` is the probability of starting a pause, of requests and
+    of beats, as in :class:`Stalls`. The beat that holds byte ``error_at`` of the weights comes with
+    an error.
+    """
+
+    interval: int = 1
+    latency: int = 0
+    stall: float = 0.0
+    error_at: int | None = None
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.stall < 1:
+            raise SimulationError(f"memory: stall is {self.stall}, must be at least 0 and below 1")
+        if self.interval < 1 or self.latency < 0:
+            raise SimulationError(
+                f"memory: interval is {self.interval} and latency {self.latency}, "
+                "must be at least 1 and 0"
+            )
+
+
 @dataclass(frozen=True, eq=False)
 class Job:
     """Samples to send, and how.
 
     ``words`` has one array for each sample; ``timeout`` is the number of cycles without a class
-    after which the design counts as deadlocked.
+    after which the design counts as deadlocked. ``memory`` is that of designs that stream
+    their weights.
     """
 
     words: Sequence[Words]
@@ -48,6 +80,7 @@ class Job:
     stalls: Stalls
     seed: int
     timeout: int
+    memory: Memory = Memory()
 
 
 @dataclass(frozen=True, eq=False)
@@ -64,12 +97,15 @@ class Outcome:
     seconds: float
 
 
-def deadlock(job: Job, outputs: int, accepted: int | None = None) -> SimulationError:
-    """The error of a design that stopped sending classes after ``outputs`` of them."""
+def deadlock(job: Job, outputs: int, status: int, accepted: int | None = None) -> SimulationError:
+    """The error of a design that stopped sending classes after ``outputs`` of them, and what its
+    ``status`` register says then.
+    """
     taken = "" if accepted is None else f", {accepted} input words were taken"
+    why = "; status: the memory of the weights answered with an error" * bool(status & FAILED)
     return SimulationError(
         f"deadlock: no class for {job.timeout} cycles, after {outputs} of {len(job.words)} "
-        f"samples{taken}"
+        f"samples{taken}{why}"
     )
 
 

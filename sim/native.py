@@ -9,19 +9,24 @@ from pathlib import Path
 
 import numpy as np
 
-from .design import Design
+from .design import Design, Streamed
 from .errors import SimulationError
-from .job import PACKED_MODE, REGISTERS, Job, Outcome, deadlock, read_words
+from .job import PACKED_MODE, REGISTERS, WEIGHTS_BASE, Job, Outcome, deadlock, read_words
 from .recorder import COUNTS, PLUSARG, bind_file
 from .verilator import TOP, Recipe, build
 
 HARNESS = Path(__file__).parent / "harness.cpp"
+MEMORY = Path(__file__).parent / "memory.hpp"
 
 
 def recipe(design: Design, *, fast: bool = True, trace: bool = False) -> Recipe:
     """What to build for ``design``."""
     sources = {"top.v": design.verilog, "recorder.sv": bind_file(design)}
-    return Recipe(sources, HARNESS.read_text(), fast, trace)
+    text = HARNESS.read_text()
+    if design.streamed is not None:
+        text = text.replace('#include "memory.hpp"\n', MEMORY.read_text())
+        text = f"#define M_AXI_BYTES {design.streamed.bus_bytes}\n" + text
+    return Recipe(sources, text, fast, trace)
 
 
 def run(
@@ -37,7 +42,7 @@ def run(
         folder = Path(name)
         begin = time.perf_counter()
         plusarg = f"+{COUNTS if counts else PLUSARG}={records}"
-        cycles = _execute(program, job, folder, [plusarg])
+        cycles = _execute(design, program, job, folder, [plusarg])
         seconds = time.perf_counter() - begin
         registers = np.fromfile(folder / "registers", "<u4")
         return Outcome(
@@ -53,11 +58,11 @@ def waves(design: Design, job: Job, sample: int, path: Path, records: Path) -> P
     program = build(recipe(design, fast=False, trace=True)) / TOP
     with tempfile.TemporaryDirectory() as name:
         extra = [f"+{PLUSARG}={records}", f"waves={path}", f"wave_sample={sample}"]
-        _execute(program, job, Path(name), extra)
+        _execute(design, program, job, Path(name), extra)
     return path
 
 
-def _execute(program: Path, job: Job, folder: Path, extra: list[str]) -> int:
+def _execute(design: Design, program: Path, job: Job, folder: Path, extra: list[str]) -> int:
     words = [sample.astype("<u8") for sample in job.words]
     for sample in words:
         sample[-1] |= 1 << 32
@@ -73,12 +78,28 @@ def _execute(program: Path, job: Job, folder: Path, extra: list[str]) -> int:
         "timeout": job.timeout,
         "control": PACKED_MODE if job.mode == "packed" else 0,
     }
+    if design.streamed is not None:
+        options |= _memory(design.streamed, job, folder)
     command = [str(program), *(f"{key}={value}" for key, value in options.items()), *extra]
     outcome = subprocess.run(command, capture_output=True, text=True, check=False, cwd=folder)
     if outcome.returncode == 3:
-        _, accepted, classes = map(int, outcome.stdout.split())
-        raise deadlock(job, classes, accepted)
+        _, accepted, classes, status = map(int, outcome.stdout.split())
+        raise deadlock(job, classes, status, accepted)
     if outcome.returncode:
         message = (outcome.stdout + outcome.stderr).strip() or f"status {outcome.returncode}"
         raise SimulationError(f"native harness failed: {message}")
     return int(outcome.stdout.split()[0])
+
+
+def _memory(streamed: Streamed, job: Job, folder: Path) -> dict[str, Path | int]:
+    """What the harness must know of the memory that holds the weights."""
+    memory = job.memory
+    (folder / "weights").write_bytes(streamed.image)
+    return {
+        "weights": folder / "weights",
+        "base": WEIGHTS_BASE,
+        "interval": memory.interval,
+        "latency": memory.latency,
+        "memory_stall": int(memory.stall * 2**32),
+        "error_at": len(streamed.image) if memory.error_at is None else memory.error_at,
+    }

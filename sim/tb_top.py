@@ -5,6 +5,7 @@ the environment and leaves its results there. The only Python per cycle is that 
 drivers; probes are recorded by the simulation itself and compared after the run.
 """
 
+import itertools
 import json
 import logging
 import os
@@ -20,6 +21,8 @@ from cocotb.triggers import ClockCycles, SimTimeoutError, with_timeout
 from cocotbext.axi import (
     AxiLiteBus,
     AxiLiteMaster,
+    AxiReadBus,
+    AxiSlaveRead,
     AxiStreamBus,
     AxiStreamFrame,
     AxiStreamSink,
@@ -41,6 +44,34 @@ def pauses(seed: int, probability: float) -> Iterator[bool]:
                 yield True
 
 
+class Weights:
+    """The memory that a design streams its weights from: a target of cocotbext-axi."""
+
+    def __init__(self, image: bytes, base: int, error_at: int | None) -> None:
+        self.image = image
+        self.base = base
+        self.error_at = -1 if error_at is None else error_at
+
+    async def read(self, address: int, length: int) -> bytes:
+        """What fails here is answered with SLVERR."""
+        first = address - self.base
+        if first <= self.error_at < first + length or not 0 <= first <= len(self.image) - length:
+            raise ValueError(address)
+        return self.image[first : first + length]
+
+
+def connect_memory(dut, job: dict, image: bytes) -> None:
+    """The weights' memory: it asserts that no burst crosses 4 KB."""
+    memory, seed = job["memory"], 3 * job["seed"]
+    target = Weights(image, memory["base"], memory["error_at"])
+    unit = AxiSlaveRead(AxiReadBus.from_prefix(dut, "m_axi"), dut.aclk, target=target)
+    every = itertools.cycle([False] + [True] * (memory["interval"] - 1))
+    random_pauses = pauses(seed + 1, memory["stall"])
+    both = (a or b for a, b in zip(every, random_pauses, strict=False))
+    unit.r_channel.set_pause_generator(both)
+    unit.ar_channel.set_pause_generator(pauses(seed, memory["stall"]))
+
+
 @cocotb.test()
 async def run_job(dut) -> None:
     """Send every sample, receive every class, read every register."""
@@ -58,6 +89,9 @@ async def run_job(dut) -> None:
     await ClockCycles(dut.aclk, 2)
     if job["control"]:
         await registers.write_dword(0x08, job["control"])
+    if "memory" in job:
+        connect_memory(dut, job, (folder / "weights").read_bytes())
+        await registers.write_dword(0x50, job["memory"]["base"])
 
     if job["idle"]:
         source.set_pause_generator(pauses(2 * job["seed"], job["idle"]))
@@ -82,6 +116,7 @@ async def run_job(dut) -> None:
         cycles, values = None, []
     seconds = time.perf_counter() - begin
     result = {"cycles": cycles, "received": len(received), "seconds": seconds, "registers": values}
+    result["status"] = await registers.read_dword(0x0C)
     outputs = [word for frame in received for word in frame.tdata]
     np.array(outputs, np.uint32).tofile(folder / "outputs")
     (folder / "result.json").write_text(json.dumps(result))

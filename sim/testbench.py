@@ -15,6 +15,7 @@ from ..sw.network import Network
 from ..sw.network_file import write_atomically
 from .design import Design
 from .encoding import encode
+from .errors import SimulationError
 
 _TEXT = Path(__file__).parent / "tb.v"
 
@@ -25,7 +26,10 @@ def write_testbench(folder: Path, network: Network, samples: npt.ArrayLike) -> P
     ``samples`` (``[T, B, inputs]`` integers) are sent with random pauses on both streams; the
     scores and classes that come back must be those of the golden model.
     """
-    Design.read(folder).check_network(network)
+    design = Design.read(folder)
+    design.check_network(network)
+    if design.streamed is not None:
+        raise SimulationError("tb.v has no memory for weights to be streamed from: use cosim")
     trace = golden.run(network, samples)
     words = encode(network, samples)
     classes = network.readout.size
