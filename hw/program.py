@@ -132,6 +132,10 @@ class Program:
                 raise self.error(node, f"is a {type(node).__name__}, must be of {kinds}")
             if isinstance(node, LIF) and node.inhibition:
                 raise self.error(node, "has inhibition, must have none")
+            if isinstance(node, Input):
+                for edge in self._readers(node):
+                    if not self._is(edge, Dense):
+                        raise self.error(node, f"feeds '{edge.target}', must feed dense layers")
             for port in node.ports:
                 edges = self.network.incoming(node.name, port)
                 if len(edges) > 1:

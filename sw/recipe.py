@@ -36,8 +36,9 @@ class DataRecipe:
 
 @dataclass(frozen=True)
 class HardwareRecipe:
-    """The engine and its folding; ``layers`` has exceptions by the name of a layer. With
-    ``target_fps`` the folding is chosen, so that as many samples a second pass on the device.
+    """The engine, ``"dataflow"`` or ``"sequential"`` (which has ``lanes`` alone), and its folding;
+    ``layers`` has exceptions by the name of a layer. With ``target_fps`` the folding is chosen, so
+    that as many samples a second pass on the device.
     """
 
     engine: str = "dataflow"

@@ -27,7 +27,7 @@ def generate(run: Run) -> dict[str, Any]:
     manifest = emit(network, run.folder, folding)
     write_testbench(run.folder, network, vectors)
     slowest = max(layer.get("cycles_per_event", 0) for layer in manifest["layers"])
-    run.say(f"top.v for {len(manifest['layers'])} nodes, at most {slowest} cycles per event")
+    run.say(f"top.v for {len(network.nodes)} nodes, at most {slowest} cycles per event")
     return run.write(
         "generate",
         {
@@ -61,15 +61,12 @@ def show_budget(run: Run, config: Any, data: Any) -> None:
     """The estimate of the design of a network that has yet to be trained."""
     from ...bitstreams.devices import device
     from ...hw.activity import assumed
-    from ...hw.fit import fit
-    from ...hw.folding import Plan
     from ..budget import untrained_network
 
     target = device(run.recipe.build.device)
     try:
         network = untrained_network(config, data)
-        plan = Plan(network, folding_of(run.recipe))
-        found = fit(plan, assumed(network), target.family)
+        found = estimate(network, folding_of(run.recipe), assumed(network), target.family)
     except ValueError as error:
         if not type(error).__module__.startswith("reslif."):
             raise
@@ -84,8 +81,6 @@ def fitted(recipe: Recipe, network: Network, samples: Any) -> tuple[Any, Any, fl
     that design at the spike rates of ``samples``; the clock in MHz.
     """
     from ...bitstreams.devices import device
-    from ...hw.fit import fit
-    from ...hw.folding import Plan
     from ...hw.target import choose
     from ...sim.activity import measured
 
@@ -93,16 +88,35 @@ def fitted(recipe: Recipe, network: Network, samples: Any) -> tuple[Any, Any, fl
     clock, folding = recipe.build.clock_mhz or target.clock_mhz, folding_of(recipe)
     if fps := recipe.hardware.target_fps:
         return *choose(network, activity, target.capacities, fps, clock), clock
-    return folding, fit(Plan(network, folding), activity, target.family), clock
+    return folding, estimate(network, folding, activity, target.family), clock
+
+
+def estimate(network: Network, folding: Any, activity: Any, family: Any) -> Any:
+    """What a design takes and how fast it is, on the engine that ``folding`` is for."""
+    from ...hw.fit import fit
+    from ...hw.folding import Plan
+    from ...hw.program import Program, Sequence
+    from ...hw.program_words import ProgramWords
+    from ...hw.sequential_fit import SequentialFit
+
+    if isinstance(folding, Sequence):
+        return SequentialFit(ProgramWords(Program(network, folding)), activity, family)
+    return fit(Plan(network, folding), activity, family)
 
 
 def folding_of(recipe: Recipe) -> Any:
-    """The folding that a recipe asks for."""
+    """The engine that a recipe asks for, and its folding."""
     from ...hw.folding import Fold, Folding
+    from ...hw.program import Sequence
 
     hardware = recipe.hardware
+    if hardware.engine == "sequential":
+        if hardware.layers or hardware.target_fps:
+            what = "layers" if hardware.layers else "target_fps"
+            raise RecipeError(f"[hardware] has {what}, with engine 'sequential' it must have none")
+        return Sequence(hardware.lanes)
     if hardware.engine != "dataflow":
-        raise RecipeError(f"engine is {hardware.engine!r}, must be 'dataflow'")
+        raise RecipeError(f"engine is {hardware.engine!r}, must be 'dataflow' or 'sequential'")
     default = Fold(hardware.lanes, hardware.neuron_lanes, hardware.taps)
     layers = {}
     for name, values in hardware.layers.items():
