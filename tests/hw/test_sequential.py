@@ -102,7 +102,7 @@ FAULTS = {
 
 def flipped(weight: np.ndarray) -> np.ndarray:
     result = weight.copy()
-    result[1, 2] ^= 1
+    result[1, 5] ^= 1
     return result
 
 
