@@ -3,11 +3,12 @@
 A token a cycle, an event or the end of a timestep, goes down a pipeline that never stalls:
 
     A  address of the weight row and of the biases
-    B  rows are there; an event's value multiplies its row
-    C  accumulators add, or a timestep's sums leave them
-    D  the shortcut joins the currents
-    E  neurons: leak, add, saturate, fire, reset, in one cycle, since a silent timestep takes one
-    F  a shortcut joins the spikes; spikes, shortcuts and scores are written
+    B  the rows are there: of many block RAMs one has been chosen
+    C  an event's value multiplies its row
+    D  accumulators add, or a timestep's sums leave them
+    E  the shortcut joins the currents
+    F  neurons: leak, add, saturate, fire, reset, in one cycle, since a silent timestep takes one
+    G  a shortcut joins the spikes; spikes, shortcuts and scores are written
 """
 
 from __future__ import annotations
@@ -111,9 +112,9 @@ class _Build:
         return self.words.field(name, self.unit.config)
 
     def number(self, name: str, lane: int) -> Value | int:
-        """A neuron's number in stage E: a plain integer if it is that of all neurons."""
+        """A neuron's number in stage F: a plain integer if it is that of all neurons."""
         if name in self.words.by_neuron:
-            return self.own_e[lane][name]
+            return self.own[lane][name]
         return (
             self.words.fields[name][0] if name not in self.words.word.members else self.field(name)
         )
@@ -126,18 +127,17 @@ class _Build:
         """The token in each stage."""
         m, unit = self.module, self.unit
         kinds = ("event", "close", "step", "word", "first", "last")
-        self.at: list[SimpleNamespace] = []
+        self.at: dict[str, SimpleNamespace] = {}
         before: Any = unit
-        for stage in "ABCDEF":
+        for stage in "ABCDEFG":
             here = SimpleNamespace(
                 **{name: Signal.like(getattr(unit, name), name=f"{name}_{stage}") for name in kinds}
             )
             m.d.sync += [getattr(here, name).eq(getattr(before, name)) for name in kinds]
-            self.at.append(here)
-            before = here
+            self.at[stage] = before = here
         turn = Signal.like(unit.operation, name="probe_turn")
         m.d.comb += turn.eq(unit.operation)
-        m.d.comb += unit.busy.eq(Cat((here.event, here.close) for here in self.at).any())
+        m.d.comb += unit.busy.eq(Cat((here.event, here.close) for here in self.at.values()).any())
 
     def show(self, quantity: str, valid: ValueLike, values: Any) -> None:
         """Show the simulation what passes; no hardware reads these signals."""
@@ -146,12 +146,21 @@ class _Build:
         self.module.d.comb += [flag.eq(valid), word.eq(values)]
         self.shown[quantity] = flag, word
 
-    # Stages A to C
+    def later(self, value: Any, name: str, stages: str) -> list[Any]:
+        """``value`` in each of the ``stages`` that follow."""
+        result = []
+        for stage in stages:
+            register = Signal.like(value, name=f"{name}_{stage}", reset_less=True)
+            self.module.d.sync += register.eq(value)
+            result.append(value := register)
+        return result
+
+    # Stages A to D
 
     def accumulate(self) -> Any:
-        """Weights, biases, sums: those of a timestep, in stage D."""
+        """Weights, biases, sums: those of a timestep, in stage E."""
         m, unit, words = self.module, self.unit, self.words
-        a, _, c = self.at[:3]
+        a, d = self.at["A"], self.at["D"]
         row, index = Signal.like(unit.row), Signal.like(unit.index)
         m.d.sync += [row.eq(unit.row), index.eq(unit.index)]
         m.d.comb += [unit.rows.addr.eq(row + index), unit.rows.enable.eq(a.event)]
@@ -165,28 +174,26 @@ class _Build:
             read.addr.eq(self.field("bias_row") + a.word),
             read.en.eq(a.event | a.close),
         ]
-        own = Signal.like(read.data, name="own_C", reset_less=True)
-        m.d.sync += own.eq(read.data)
-        self.own = own
+        _, own, _, self.own = self.later(read.data, "own", "CDEF")
+        _, value = self.later(unit.value, "value", "BC")
+        (weights,) = self.later(unit.rows.data, "weights", "C")
 
-        value = Signal.like(unit.value)
-        m.d.sync += value.eq(unit.value)
         graded = words.spike != Shape(1)
         addends = self.array(self.product if graded else words.weight, "addends")
-        sums, closed = self.array(words.total, "sums"), self.array(words.total, "sums_D")
+        sums, closed = self.array(words.total, "sums"), self.array(words.total, "sums_E")
         fresh = Signal(init=1)
         for lane in self.lanes:
-            weight = unit.rows.data[lane]
+            weight = weights[lane]
             begun = Signal(words.total, name=f"begun_{lane}")
             m.d.comb += begun.eq(Mux(fresh, own[lane].bias, sums[lane]))
             m.d.sync += [
                 addends[lane].eq(weight * value if graded else weight),
                 closed[lane].eq(begun),
             ]
-            with m.If(c.event):
+            with m.If(d.event):
                 m.d.sync += sums[lane].eq(begun + addends[lane])
-        with m.If(c.event | c.close):
-            m.d.sync += fresh.eq(c.close)
+        with m.If(d.event | d.close):
+            m.d.sync += fresh.eq(d.close)
         return closed
 
     @property
@@ -194,24 +201,21 @@ class _Build:
         weight, spike = self.words.weight, self.words.spike
         return signed(weight.width + spike.width)
 
-    # Stage D
+    # Stage E
 
     def join_currents(self, sums: Any) -> tuple[Any, Any]:
-        """Currents in stage E, and the shortcut that was read, in stage F."""
+        """Currents in stage F, and the shortcut that was read, in stage G."""
         m, words = self.module, self.words
-        c, d, e = self.at[2:5]
+        d, e, f = (self.at[stage] for stage in "DEF")
         shape = data.ArrayLayout(words.shortcut, words.lanes)
-        self.own_d = Signal.like(self.own, name="own_D", reset_less=True)
-        self.own_e = Signal.like(self.own, name="own_E", reset_less=True)
-        m.d.sync += [self.own_d.eq(self.own), self.own_e.eq(self.own_d)]
         slots = max(words.shortcut_slots.values(), default=0) + 1
-        places = len(c.word) + len(c.step)
+        places = len(d.word) + len(d.step)
         self.shortcuts = memory(shape, slots << places)
         m.submodules.shortcuts = self.shortcuts
         read = self.shortcuts.read_port()
         m.d.comb += [
-            read.addr.eq(Cat(c.word, c.step, self.field("shortcut_slot"))),
-            read.en.eq(c.close),
+            read.addr.eq(Cat(d.word, d.step, self.field("shortcut_slot"))),
+            read.en.eq(d.close),
         ]
         adds = self.field("adds")
         currents = self.array(words.current, "currents")
@@ -220,17 +224,13 @@ class _Build:
             if words.fields.get("up_sum"):
                 shortcut = self.raised(read.data[lane], "up_shortcut")
                 exact = self.lowered(self.raised(sums[lane], "up_sum") + shortcut, "drop")
-                exact = self.bounded(exact, "low", "high", adds & d.close)
+                exact = self.bounded(exact, "low", "high", adds & e.close)
                 total = Mux(adds, exact, sums[lane])
             m.d.sync += currents[lane].eq(total)
-        self.show("current", d.close, sums)
-        self.show("sum", e.close & adds, currents)
-        stored = []
-        for stage in "EF":
-            after = Signal(shape, name=f"shortcut_{stage}", reset_less=True)
-            m.d.sync += after.eq(stored[-1] if stored else read.data)
-            stored.append(after)
-        return currents, stored[-1]
+        self.show("current", e.close, sums)
+        self.show("sum", f.close & adds, currents)
+        _, stored = self.later(read.data, "shortcut", "FG")
+        return currents, stored
 
     def bounded(self, exact: Any, low: str, high: str, valid: ValueLike) -> Any:
         """``exact`` within the bounds of a join; where none is narrower, that takes no logic."""
@@ -256,12 +256,12 @@ class _Build:
             result = Mux(self.field(name) == amount, by(amount), result)
         return result
 
-    # Stage E
+    # Stage F
 
     def fire(self, currents: Any) -> tuple[Any, Any]:
-        """Spikes and membranes in stage F."""
+        """Spikes and membranes in stage G."""
         m, words = self.module, self.words
-        e, f = self.at[4:]
+        f, g = self.at["F"], self.at["G"]
         raised = [self.raised(currents[lane], "up_current") for lane in self.lanes]
         shape = signed(max(len(Value.cast(value)) for value in raised))
         model = LIFModel(words.neuron, shape, 0)
@@ -276,12 +276,12 @@ class _Build:
         fires = self.field("fires")
         for lane in self.lanes:
             state = Signal(model.stored, name=f"state_{lane}")
-            m.d.comb += state.as_value().eq(Mux(e.first, 0, states[lane].as_value()))
+            m.d.comb += state.as_value().eq(Mux(f.first, 0, states[lane].as_value()))
             numbers = {name: self.number(name, lane) for name in NUMBERS}
             pipe = Flat(m, Signal(), lane)
             update = model.update(pipe, config, state, SimpleNamespace(**numbers), raised[lane])
-            self.clipped += [bit & fires & e.close for bit in update.clipped]
-            with m.If(e.close):
+            self.clipped += [bit & fires & f.close for bit in update.clipped]
+            with m.If(f.close):
                 m.d.sync += [
                     states[lane].membrane.eq(update.states["membrane"]),
                     states[lane].fired.eq(update.fired),
@@ -289,17 +289,16 @@ class _Build:
             m.d.sync += spikes[lane].eq(update.fired)
         membranes = self.array(model.states["membrane"], "membranes")
         m.d.comb += [membranes[lane].eq(states[lane].membrane) for lane in self.lanes]
-        self.show("membrane", f.close & fires, membranes)
-        self.show("spike", f.close & fires, spikes)
-        self.currents_f = self.array(words.current, "currents_F")
-        m.d.sync += self.currents_f.eq(currents)
+        self.show("membrane", g.close & fires, membranes)
+        self.show("spike", g.close & fires, spikes)
+        (self.currents,) = self.later(currents, "currents", "G")
         return spikes, membranes
 
-    # Stage F
+    # Stage G
 
     def join_spikes(self, spikes: Any, stored: Any) -> Any:
         """What leaves the neurons, or the join behind them."""
-        m, words, f = self.module, self.words, self.at[5]
+        m, words, g = self.module, self.words, self.at["G"]
         result = self.array(words.joined, "joined")
         joins = self.field("joins")
         for lane in self.lanes:
@@ -311,34 +310,34 @@ class _Build:
                 kind = Signal(JoinKind, name=f"kind_{lane}")
                 m.d.comb += kind.eq(self.field("kind"))
                 exact = joined(kind, value + other, branch, shortcut)
-                exact = self.bounded(exact, "joined_low", "joined_high", joins & f.close)
+                exact = self.bounded(exact, "joined_low", "joined_high", joins & g.close)
                 value = Mux(joins, exact, value)
             m.d.comb += result[lane].eq(value)
-        self.show("joined", f.close & joins, result)
+        self.show("joined", g.close & joins, result)
         m.d.comb += [
-            self.unit.sends.eq(f.close & self.field("sends")),
-            self.unit.sent_step.eq(f.step),
-            self.unit.sent_word.eq(f.word),
+            self.unit.sends.eq(g.close & self.field("sends")),
+            self.unit.sent_step.eq(g.step),
+            self.unit.sent_word.eq(g.word),
             *(self.unit.spikes[lane].eq(result[lane]) for lane in self.lanes),
         ]
         return result
 
     def store(self, joined: Any) -> None:
         """What later operations join."""
-        m, f, write = self.module, self.at[5], self.shortcuts.write_port()
+        m, g, write = self.module, self.at["G"], self.shortcuts.write_port()
         current, spike = self.field("stores_current"), self.field("stores_spike")
         m.d.comb += [
-            write.addr.eq(Cat(f.word, f.step, self.field("stored_slot"))),
-            write.en.eq(f.close & (current | spike)),
+            write.addr.eq(Cat(g.word, g.step, self.field("stored_slot"))),
+            write.en.eq(g.close & (current | spike)),
         ]
         m.d.comb += [
-            write.data[lane].eq(Mux(spike, joined[lane], self.currents_f[lane]))
+            write.data[lane].eq(Mux(spike, joined[lane], self.currents[lane]))
             for lane in self.lanes
         ]
 
     def score(self, membranes: Any, joined: Any) -> None:
         """The class scores over the timesteps."""
-        m, unit, f = self.module, self.unit, self.at[5]
+        m, unit, g = self.module, self.unit, self.at["G"]
         network = self.words.program.network
         readout = network.readout
         (edge,) = network.incoming(readout.name, "input")
@@ -346,9 +345,9 @@ class _Build:
             values = membranes
         else:
             spiking = edge.source not in {op.current.name for op in self.words.program.operations}
-            values = joined if spiking else self.currents_f
-        scores = Signal.like(unit.scores, name="scores_F")
-        valid = f.close & self.field("scores")
+            values = joined if spiking else self.currents
+        scores = Signal.like(unit.scores, name="scores_G")
+        valid = g.close & self.field("scores")
         for lane in self.lanes:
             before, value = scores[lane], values[lane]
             after = before + value
@@ -356,10 +355,10 @@ class _Build:
                 after = value
             elif readout.kind == "max_membrane":
                 after = Mux(before > value, before, value)
-            m.d.comb += unit.scores[lane].eq(Mux(f.first, value, after))
+            m.d.comb += unit.scores[lane].eq(Mux(g.first, value, after))
         with m.If(valid):
             m.d.sync += scores.eq(unit.scores)
-        m.d.comb += [unit.scores_valid.eq(valid & f.last), unit.scores_word.eq(f.word)]
+        m.d.comb += [unit.scores_valid.eq(valid & g.last), unit.scores_word.eq(g.word)]
         self.show("score", valid, unit.scores)
 
     def count(self) -> None:

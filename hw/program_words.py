@@ -345,9 +345,9 @@ class ProgramWords:
         )
 
 
-OVERHEAD = 10
+OVERHEAD = 11
 """Cycles that an operation takes beside its events and ends of timesteps: three until the first is
-there, seven until the last has left the lanes."""
+there, eight until the last has left the lanes."""
 
 
 def _bases(counts: Iterator[int] | list[int]) -> tuple[int, ...]:
