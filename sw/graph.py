@@ -84,7 +84,15 @@ class FloatGraph:
 
     def incoming(self, name: str, port: str) -> tuple[Edge, ...]:
         """The edges into a port, in the order of definition."""
-        return tuple(e for e in self.edges if (e.target, e.port) == (name, port))
+        return self._incoming.get((name, port), ())
+
+    @cached_property
+    def _incoming(self) -> dict[tuple[str, str], tuple[Edge, ...]]:
+        result: dict[tuple[str, str], tuple[Edge, ...]] = {}
+        for edge in self.edges:
+            key = (edge.target, edge.port)
+            result[key] = (*result.get(key, ()), edge)
+        return result
 
     def carries_membrane(self, edge: Edge) -> bool:
         """As of :class:`~reslif.sw.network.Network`."""

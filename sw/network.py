@@ -162,10 +162,10 @@ class Network:
     @cached_property
     def order(self) -> tuple[Node, ...]:
         """The nodes, each after all that it reads in the same timestep."""
-        waits = {
-            node.name: {e.source for e in self.edges if e.target == node.name and not e.delay}
-            for node in self.nodes
-        }
+        waits: dict[str, set[str]] = {node.name: set() for node in self.nodes}
+        for edge in self.edges:
+            if not edge.delay:
+                waits[edge.target].add(edge.source)
         readers: dict[str, list[str]] = {}
         for name, sources in waits.items():
             for source in sources:

@@ -181,9 +181,11 @@ def _narrow_joins(graph: FloatGraph, scales: Scales) -> FloatGraph:
     for node in graph.nodes:
         if not isinstance(node, Join) or node.op != "add":
             continue
-        sent = fracs_of(graph, scales.frac).sent
         ends = [graph.sources(node.name, port)[0] for port in node.ports]
         grown = [name for name in ends if _multiplies_currents(graph, name)]
+        if not grown:
+            continue  # of hundreds of joins few need a look at the whole graph
+        sent = fracs_of(graph, scales.frac).sent
         plain = [sent[name] for name in ends if name not in grown]
         if plain and grown and sent[grown[0]] > plain[0] + JOIN_GUARD:
             narrow = replace(node, format=Format(WIDE.width, plain[0] + JOIN_GUARD))
