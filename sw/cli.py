@@ -44,6 +44,13 @@ def _run(recipe: Path, out: Path | None, data_dir: Path | None = None) -> Run:
     )
 
 
+def _numbers(name: str, text: str) -> list[int]:
+    try:
+        return [int(part) for part in text.split(",") if part]
+    except ValueError:
+        raise RecipeError(f"{name} is {text!r}, must be numbers such as 10,482") from None
+
+
 def _stage(name: str, run: Run) -> dict[str, Any]:
     console.print(f"[bold]{name}[/] {run.recipe.name}")
     start = time.monotonic()
@@ -186,6 +193,20 @@ def bench(
 
 
 @app.command()
+def scaling(
+    out: Annotated[Path, typer.Option(help="Where designs and figures go.")] = Path("runs/scaling"),
+    layers: Annotated[str, typer.Option(help="Depths.")] = "10,50,110,482,1000",
+    place: Annotated[bool, typer.Option(help="Place and route each for its area.")] = True,
+) -> None:
+    """Cycles, area and times of the sequential engine over depth."""
+    from .scaling import lines
+    from .scaling import scaling as measure
+
+    rows = measure(out, console.print, _numbers("layers", layers), place)
+    console.print("\n".join(lines(rows)), markup=False)
+
+
+@app.command()
 def depth(
     recipe: RecipeFile,
     out: Out = None,
@@ -198,10 +219,7 @@ def depth(
     from .depth_study import depth_study, lines
     from .network_file import write_atomically
 
-    try:
-        layers = [int(part) for part in depths.split(",") if part]
-    except ValueError:
-        raise RecipeError(f"depths is {depths!r}, must be numbers such as 10,482") from None
+    layers = _numbers("depths", depths)
     run = _run(recipe, out, data_dir)
     result = depth_study(run.train_config(), run.data(), run.folder, layers, samples)
     run.write("depth", {"recipe": run.recipe.name, **result})

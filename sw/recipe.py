@@ -36,9 +36,11 @@ class DataRecipe:
 
 @dataclass(frozen=True)
 class HardwareRecipe:
-    """The engine, ``"dataflow"`` or ``"sequential"`` (which has ``lanes`` alone), and its folding;
+    """The engine, ``"dataflow"`` or ``"sequential"``, and its folding.
+
     ``layers`` has exceptions by the name of a layer. With ``target_fps`` the folding is chosen, so
-    that as many samples a second pass on the device.
+    that as many samples a second pass on the device. The sequential engine has ``lanes`` alone, and
+    ``weights``: where they are, see :class:`reslif.hw.program.Sequence`.
     """
 
     engine: str = "dataflow"
@@ -47,6 +49,7 @@ class HardwareRecipe:
     taps: int = 1
     layers: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
     target_fps: float = 0.0
+    weights: str = "block"
 
     def __post_init__(self) -> None:
         if self.target_fps < 0:

@@ -114,9 +114,13 @@ def folding_of(recipe: Recipe) -> Any:
         if hardware.layers or hardware.target_fps:
             what = "layers" if hardware.layers else "target_fps"
             raise RecipeError(f"[hardware] has {what}, with engine 'sequential' it must have none")
-        return Sequence(hardware.lanes)
+        return Sequence(hardware.lanes, hardware.weights)  # pyright: ignore[reportArgumentType]
     if hardware.engine != "dataflow":
         raise RecipeError(f"engine is {hardware.engine!r}, must be 'dataflow' or 'sequential'")
+    if hardware.weights != "block":
+        raise RecipeError(
+            f"[hardware] weights is {hardware.weights!r}, of the dataflow engine it must be 'block'"
+        )
     default = Fold(hardware.lanes, hardware.neuron_lanes, hardware.taps)
     layers = {}
     for name, values in hardware.layers.items():

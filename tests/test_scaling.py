@@ -1,0 +1,37 @@
+"""The sequential engine over depth, on small depths and without placing anything."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+from reslif.sw import golden
+from reslif.sw.network import LIF, Dense
+from reslif.sw.scaling import lines, network_of, samples_of, scaling, slopes
+
+
+def test_cycles_are_linear_in_depth(tmp_path):
+    said: list[str] = []
+    rows = scaling(tmp_path, said.append, (6, 14, 22), place=False)
+    assert [row["mismatches"] for row in rows] == [0, 0, 0]
+    slope, deviation = slopes(rows, "cycles_per_sample")
+    assert deviation < 0.05
+    # A layer of 32 neurons, 16 lanes, 8 timesteps: 27 cycles, and two for each event.
+    assert 27 < slope < 27 + 2 * 8 * 32 * 0.3
+    assert "A layer more: cycles a sample" in lines(rows)[-1]
+    assert json.loads((tmp_path / "scaling.json").read_text()) == rows
+    said.clear()
+    assert scaling(tmp_path, said.append, (6,), place=False) == rows
+    assert said == []  # what was measured is kept
+
+
+@pytest.mark.parametrize("layers", [10, 50, 482])
+def test_every_layer_is_alive(layers):
+    network = network_of(layers)
+    assert len(network.nodes_of(Dense)) == layers
+    neurons = network.nodes_of(LIF)
+    trace = golden.run(network, samples_of(4), [(node.name, "spike") for node in neurons])
+    rates = [trace[node.name, "spike"].mean() for node in neurons]
+    assert np.min(rates) > 0.005
+    assert np.max(rates) < 0.5
