@@ -3,6 +3,7 @@
 import json
 import math
 import re
+import sys
 import xml.etree.ElementTree as ET
 from dataclasses import replace
 from pathlib import Path
@@ -11,6 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from reslif.sw.cli import main
 from reslif.sw.data import Dataset, load_dataset
 from reslif.sw.depth import (
     MEASURES,
@@ -257,3 +259,45 @@ def test_weights_of_another_network_are_refused(data, tmp_path: Path) -> None:
     save_module(network(data, "sew"), tmp_path / FLOAT_FILE)
     with pytest.raises(TrainError, match="does not hold the parameters of this model"):
         depth_study(SMALL, data, tmp_path, depths=())
+
+
+RECIPE = """
+[data]
+samples = 96
+[train]
+width = 8
+blocks = 2
+steps = 2
+epochs = 1
+"""
+
+
+def command(monkeypatch: pytest.MonkeyPatch, *arguments: object) -> int:
+    """Run ``reslif depth``; its exit status."""
+    monkeypatch.setattr(sys, "argv", ["reslif", "depth", *map(str, arguments)])
+    with pytest.raises(SystemExit) as end:
+        main()
+    return int(end.value.code or 0)
+
+
+def test_the_command_leaves_figures_and_a_picture(tmp_path, monkeypatch, capsys) -> None:
+    recipe, run = tmp_path / "tiny.toml", tmp_path / "run"
+    recipe.write_text(RECIPE)
+    monkeypatch.setenv("COLUMNS", "300")
+    assert command(monkeypatch, recipe, "--out", run, "--depths", "2,6", "--samples", 8) == 0
+    report = json.loads((run / "depth.json").read_text())
+    assert report["recipe"] == "tiny"
+    assert report["samples"] == 8
+    assert [row["depth"] for row in report["networks"]] == [2, 6] * 3
+    assert (run / "depth.svg").read_text() == plot(report)
+    shown = capsys.readouterr().out
+    assert "spike rate" in shown
+    assert all(kind in shown for kind in KINDS)
+
+
+def test_the_command_names_a_mistake(tmp_path, monkeypatch, capsys) -> None:
+    recipe = tmp_path / "tiny.toml"
+    recipe.write_text(RECIPE)
+    for depths, message in (("ten", "depths is 'ten', must be numbers"), ("7", "depth is 7")):
+        assert command(monkeypatch, recipe, "--out", tmp_path, "--depths", depths) == 2
+        assert message in capsys.readouterr().err
