@@ -14,7 +14,7 @@ from typing import Literal, get_args
 from ..sw.network import LIF, Dense, Edge, Input, Join, Network, NetworkError, Node, Readout
 from .folds import FoldingError
 
-Weights = Literal["block", "stream"]
+Weights = Literal["block", "stream", "loaded"]
 LANES = (1, 2, 4, 8, 16, 32, 64, 128, 256)
 
 
@@ -22,8 +22,9 @@ LANES = (1, 2, 4, 8, 16, 32, 64, 128, 256)
 class Sequence:
     """How a sequential engine is built: ``lanes`` neurons of a layer are served a cycle.
 
-    ``weights`` says where they are: in block RAM (``block``), or in external memory, from where
-    they are fetched while others are in use (``stream``).
+    ``weights`` says where they are: in block RAM (``block``), in external memory, from where they
+    are fetched while others are in use (``stream``), or in large memories without contents at
+    power-up, sent by the host before the first sample (``loaded``).
     """
 
     lanes: int = 16

@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass, replace
 from importlib.metadata import version
 from typing import Any, Literal
 
-from amaranth.hdl import Array, Cat, Module, Mux, Signal, Value
+from amaranth.hdl import Array, Cat, Const, Module, Mux, Signal, Value
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
@@ -74,10 +74,15 @@ STREAM_REGISTERS = (
 )
 """The register that a design has beside, whose weights are fetched from external memory."""
 
-STATUS = {
-    "stream": "; bit 1: the weights' memory answered with an error, nothing more is computed",
+MORE = {
+    ("control", "loaded"): "; bit 2: write 1 while status bit 0 is 0 to load weights, reads as 0",
+    ("status", "loaded"): "; bit 2: weights are loaded",
+    (
+        "status",
+        "stream",
+    ): "; bit 1: the weights' memory answered with an error, no more results come",
 }
-"""What else the status says, by where the weights come from."""
+"""What else a register means, by where the weights come from."""
 
 OFFSETS = {register.name: register.offset for register in REGISTERS + STREAM_REGISTERS}
 
@@ -86,9 +91,7 @@ def registers_of(weights: Weights = "block") -> tuple[Register, ...]:
     """The register map of a design whose weights come from there."""
     more = STREAM_REGISTERS if weights == "stream" else ()
     return tuple(
-        replace(register, meaning=register.meaning + STATUS.get(weights, ""))
-        if register.name == "status"
-        else register
+        replace(register, meaning=register.meaning + MORE.get((register.name, weights), ""))
         for register in REGISTERS + more
     )
 
@@ -193,6 +196,7 @@ class Registers(wiring.Component):
     weights_base, weights_started: where streamed weights are, in units of 4 KB, and that they are
         there. Only if ``weights`` are ``stream``, as the next.
     weights_failed: status bit 1.
+    weights_loaded, reload: status bit 2 and control bit 2. Only if ``weights`` are ``loaded``.
 
     Counting stops for the one cycle in which the counters are cleared.
     """
@@ -203,6 +207,8 @@ class Registers(wiring.Component):
         more: dict[str, wiring.Member] = {}
         if weights == "stream":
             more |= {"weights_base": Out(20), "weights_started": Out(1), "weights_failed": In(1)}
+        if weights == "loaded":
+            more |= {"weights_loaded": In(1), "reload": Out(1)}
         super().__init__(
             {
                 **more,
@@ -241,6 +247,8 @@ class Registers(wiring.Component):
         if self.weights == "stream":
             flags["status"] = Cat(self.busy, self.weights_failed)
             flags["weights_base"] = self.weights_base << PAGE_BITS
+        if self.weights == "loaded":
+            flags["status"] = Cat(self.busy, Const(0, 1), self.weights_loaded)
         with m.If(self.reading(m, self.info.values() | flags, counters)["cycles_low"]):
             # What a host reads next belongs to the same moment.
             m.d.sync += cycles_high.eq(cycles[32:])
@@ -258,6 +266,8 @@ class Registers(wiring.Component):
                 with m.If(bus.wstrb[0]):
                     m.d.sync += self.packed.eq(bus.wdata[0])
                     m.d.comb += clear.eq(bus.wdata[1])
+                    if self.weights == "loaded":
+                        m.d.comb += self.reload.eq(bus.wdata[2] & ~self.busy)
             if self.weights == "stream":
                 self.write_base(m)
         with m.Elif(bus.bready):

@@ -6,13 +6,14 @@ The port names are those that vendor tools recognise as interfaces (``s_axis_*``
 
 from __future__ import annotations
 
-from amaranth.hdl import ClockDomain, ClockSignal, Module, ResetSignal, Signal
+from amaranth.hdl import ClockDomain, ClockSignal, Module, Mux, ResetSignal, Signal
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
 from .dataflow import Dataflow
 from .registers import AxiLite, Registers
 from .sequential import Sequential
+from .weight_load import LoadedWeights
 from .weight_stream import AxiRead, StreamedWeights
 from .words import WORD, WordDecoder, score_shape
 
@@ -75,7 +76,20 @@ class Top(wiring.Component):
         self.watch(m, words, registers)
         if self.streamed is not None:
             self.stream(m, self.streamed)
+        if isinstance(self.source, LoadedWeights):
+            self.load(m, words, self.source)
         return m
+
+    def load(self, m: Module, words: WordDecoder, weights: LoadedWeights) -> None:
+        """What arrives are weights until all are there."""
+        m.d.comb += [
+            weights.words.payload.eq(self.s_axis_tdata),
+            weights.words.valid.eq(self.s_axis_tvalid),
+            words.words.valid.eq(self.s_axis_tvalid & weights.loaded),
+            self.s_axis_tready.eq(Mux(weights.loaded, words.words.ready, weights.words.ready)),
+            weights.reload.eq(self.registers.reload),
+            self.registers.weights_loaded.eq(weights.loaded),
+        ]
 
     def stream(self, m: Module, weights: StreamedWeights) -> None:
         """External memory, and where in it the registers say that the weights are."""

@@ -7,16 +7,19 @@ from typing import Any
 
 from .program_words import ProgramWords
 from .streams import words_of
+from .weight_load import LoadedWeights, load_image
 from .weight_source import OnChipWeights
 from .weight_stream import StreamedWeights, StreamLayout
 
 WEIGHTS_FILE = "weights.bin"
 
 
-def weight_source(words: ProgramWords) -> OnChipWeights | StreamedWeights:
+def weight_source(words: ProgramWords) -> OnChipWeights | StreamedWeights | LoadedWeights:
     """The source that the program's sequence asks for."""
     if words.program.sequence.weights == "stream":
         return StreamedWeights(stream_layout(words), words.lanes, words.weight)
+    if words.program.sequence.weights == "loaded":
+        return LoadedWeights(len(words.weight_rows), words.lanes, words.weight)
     return OnChipWeights(words.weight_rows, words.lanes, words.weight)
 
 
@@ -35,6 +38,8 @@ def weight_image(words: ProgramWords) -> bytes | None:
     """What ``weights.bin`` holds; None if all weights are in the Verilog."""
     if words.program.sequence.weights == "stream":
         return stream_layout(words).image(words.weight_rows)
+    if words.program.sequence.weights == "loaded":
+        return load_image(words.weight_rows, words.lanes * words.weight.width)
     return None
 
 

@@ -44,6 +44,8 @@ def run(
     with tempfile.TemporaryDirectory() as name:
         place = Path(name)
         np.save(place / "words.npy", np.concatenate(list(job.words)))
+        before = np.zeros(0, np.uint32) if design.loaded is None else design.loaded
+        np.save(place / "before.npy", before)
         lengths = [len(words) for words in job.words]
         settings = {
             "ends": np.cumsum(lengths)[:-1].tolist(),

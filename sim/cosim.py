@@ -17,7 +17,7 @@ from . import cocotb_run, native
 from .design import Design
 from .encoding import Mode, decode, encode
 from .errors import SimulationError
-from .job import Job, Memory, Outcome, Stalls
+from .job import LOADED, Job, Memory, Outcome, Stalls
 from .recorder import read_count, read_records, read_some
 from .verdict import (
     Mismatch,
@@ -179,7 +179,7 @@ def _run(
         }
     if mismatch := first_mismatch(network, recorded, trace):
         raise _with_waves(design, network, job, mismatch, steps, first)
-    _check_results(network, outcome, trace, first, probed=True)
+    _check_results(design, network, outcome, trace, first, probed=True)
     return trace, outcome, sum(values.size for values in recorded.values())
 
 
@@ -198,18 +198,25 @@ def _run_counting(
     with tempfile.TemporaryDirectory() as name:
         outcome = HARNESSES[harness](design, job, Path(name), fast=fast, counts=True)
         counts = {probe.node: read_count(Path(name), probe) for probe in probes}
-    results = _check_results(network, outcome, trace, first, probed=False)
+    results = _check_results(design, network, outcome, trace, first, probed=False)
     check_counts(counts, trace)
     return trace, outcome, results + len(counts)
 
 
 def _check_results(
-    network: Network, outcome: Outcome, trace: golden.Trace, first: int, *, probed: bool
+    design: Design,
+    network: Network,
+    outcome: Outcome,
+    trace: golden.Trace,
+    first: int,
+    *,
+    probed: bool,
 ) -> int:
     """Check scores, classes and registers; how many of the first two there are."""
     scores, classes = decode(outcome.outputs, network.readout.size)
     check_outputs(scores, classes, trace, first, probed=probed)
-    check_registers(network, outcome.registers, trace)
+    status = 0 if design.loaded is None else LOADED
+    check_registers(network, outcome.registers, trace, status)
     return scores.size + classes.size
 
 

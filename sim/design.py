@@ -10,9 +10,12 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from ..sw.formats import Format
 from ..sw.golden import all_probes
 from ..sw.network import Conv2d, Input, Join, Network, Neuron
+from .encoding import Words
 from .errors import SimulationError
 
 
@@ -100,7 +103,8 @@ class Streamed:
 class Design:
     """A design folder whose files belong together.
 
-    ``streamed`` are its weights, if they are in external memory.
+    ``streamed`` are its weights, if they are in external memory, ``loaded`` the words that the
+    host sends before the first sample, if those are its weights.
     """
 
     folder: Path
@@ -108,6 +112,7 @@ class Design:
     verilog: str
     probes: tuple[Probe, ...]
     streamed: Streamed | None = None
+    loaded: Words | None = None
 
     @classmethod
     def read(cls, folder: Path) -> Design:
@@ -129,7 +134,13 @@ class Design:
             raise SimulationError(
                 f"{folder / 'manifest.json'} is not a manifest of this version ({error!r})"
             ) from None
-        design = cls(folder, manifest, verilog, probes, _streamed(folder, manifest))
+        image, facts = _image(folder, manifest), manifest.get("weights", {})
+        streamed = loaded = None
+        if facts.get("source") == "stream":
+            streamed = Streamed(image, facts["bus_bits"] // 8)
+        if facts.get("source") == "loaded":
+            loaded = np.frombuffer(image, "<u4").astype(np.uint32)
+        design = cls(folder, manifest, verilog, probes, streamed, loaded)
         if design.verilog_sha256 != expected:
             raise SimulationError(
                 f"{folder / 'top.v'} has SHA-256 {design.verilog_sha256[:16]}…, its manifest says "
@@ -191,10 +202,11 @@ class Design:
             )
 
 
-def _streamed(folder: Path, manifest: Mapping[str, Any]) -> Streamed | None:
+def _image(folder: Path, manifest: Mapping[str, Any]) -> bytes:
+    """The weights that are not in ``top.v``."""
     facts = manifest.get("weights", {})
-    if facts.get("source") != "stream":
-        return None
+    if "file" not in facts:
+        return b""
     path = folder / facts["file"]
     image = path.read_bytes() if path.exists() else b""
     found, expected = hashlib.sha256(image).hexdigest(), facts["sha256"]
@@ -203,4 +215,4 @@ def _streamed(folder: Path, manifest: Mapping[str, Any]) -> Streamed | None:
             f"{path} has SHA-256 {found[:16]}…, its manifest says {expected[:16]}…: "
             "it was altered since it was generated"
         )
-    return Streamed(image, facts["bus_bits"] // 8)
+    return image

@@ -1,6 +1,7 @@
 // Bare C++ harness of a generated top: whole data sets with nothing in the cycle loop but C++.
 //
-// Arguments are "key=value": words (file of uint64: TLAST in bit 32, the word below), samples,
+// Arguments are "key=value": words (file of uint64: TLAST in bit 32, the word below), before (how
+// many of them come before the first sample, and are not of the cycles that count), samples,
 // outputs (file of uint32), seed, idle and stall (probabilities of starting a pause, in 2^-32),
 // timeout (cycles without a class), control (value of the control register), registers (file of
 // uint32, addresses 0x00 to 0x4C after the run), waves (VCD file), wave_sample.
@@ -200,7 +201,7 @@ int main(int argc, char** argv) {
   auto number = [&](const char* key) { return std::stoull(options.at(key)); };
 
   const auto words = load<uint64_t>(options.at("words"));
-  const uint64_t samples = number("samples"), timeout = number("timeout");
+  const uint64_t before = number("before"), samples = number("samples"), timeout = number("timeout");
   const bool waves = options.count("waves") != 0;
   const uint64_t wave_sample = waves ? number("wave_sample") : 0;
   Pauses idle(2 * number("seed"), number("idle")), stall(2 * number("seed") + 1, number("stall"));
@@ -240,7 +241,7 @@ int main(int argc, char** argv) {
       }
     });
     if (taken) {
-      if (sent++ == 0) started = bench.cycles - 1;
+      if (sent++ == before) started = bench.cycles - 1;
       top.s_axis_tvalid = 0;
     }
     if (last) {

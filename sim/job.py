@@ -17,6 +17,9 @@ PACKED_MODE = 1
 FAILED = 2
 """Bit 1 of the status register: a read of streamed weights was answered with an error."""
 
+LOADED = 4
+"""Bit 2 of the status register: weights that a host sends are all there."""
+
 WEIGHTS_BASE = 0x1234_5000
 """Where a simulated memory holds streamed weights."""
 

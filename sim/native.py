@@ -66,11 +66,13 @@ def _execute(design: Design, program: Path, job: Job, folder: Path, extra: list[
     words = [sample.astype("<u8") for sample in job.words]
     for sample in words:
         sample[-1] |= 1 << 32
-    np.concatenate(words).tofile(folder / "words")
+    before = np.zeros(0) if design.loaded is None else design.loaded
+    np.concatenate([before.astype("<u8"), *words]).tofile(folder / "words")
     options = {
         "words": folder / "words",
         "outputs": folder / "outputs",
         "registers": folder / "registers",
+        "before": len(before),
         "samples": len(words),
         "seed": job.seed,
         "idle": int(job.stalls.idle * 2**32),

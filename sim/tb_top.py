@@ -98,6 +98,8 @@ async def run_job(dut) -> None:
     if job["stall"]:
         sink.set_pause_generator(pauses(2 * job["seed"] + 1, job["stall"]))
     words = np.load(folder / "words.npy")
+    if len(before := np.load(folder / "before.npy")):
+        source.send_nowait(AxiStreamFrame(before.tolist()))
     sent: list[AxiStreamFrame] = []
     begin = time.perf_counter()
     for part in np.split(words, job["ends"]):

@@ -31,7 +31,9 @@ def write_testbench(folder: Path, network: Network, samples: npt.ArrayLike) -> P
     if design.streamed is not None:
         raise SimulationError("tb.v has no memory for weights to be streamed from: use cosim")
     trace = golden.run(network, samples)
-    words = encode(network, samples)
+    # What comes before the samples needs no packet of its own.
+    before = [] if design.loaded is None else [design.loaded]
+    words = [*before, *encode(network, samples)]
     classes = network.readout.size
     results = np.column_stack([trace.scores, trace.classes]) & 0xFFFFFFFF
     _write_hex(folder / "vectors.hex", words)

@@ -126,12 +126,14 @@ def check_counts(counts: Mapping[str, int], trace: Trace) -> None:
             )
 
 
-def expected_registers(network: Network, trace: Trace) -> dict[int, tuple[str, int]]:
+def expected_registers(
+    network: Network, trace: Trace, status: int = 0
+) -> dict[int, tuple[str, int]]:
     """Name and value of the registers after a run that began with a reset, by byte address."""
     form = network.input.format
     result = {
         0x00: ("identity", 0x52534C46),
-        0x0C: ("status", 0),
+        0x0C: ("status", status),
         0x10: ("inputs", network.input.size),
         0x14: ("classes", network.readout.size),
         0x18: ("max_steps", network.max_steps),
@@ -145,9 +147,11 @@ def expected_registers(network: Network, trace: Trace) -> dict[int, tuple[str, i
     return result
 
 
-def check_registers(network: Network, found: Mapping[int, int], trace: Trace) -> None:
+def check_registers(
+    network: Network, found: Mapping[int, int], trace: Trace, status: int = 0
+) -> None:
     """Raise :class:`SimulationError` if a register does not say what it must after the run."""
-    for address, (name, expected) in expected_registers(network, trace).items():
+    for address, (name, expected) in expected_registers(network, trace, status).items():
         if found[address] != expected:
             raise SimulationError(
                 f"register 0x{address:02X} ({name}): expected {expected}, found {found[address]}"
