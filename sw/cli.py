@@ -199,10 +199,13 @@ def scaling(
     place: Annotated[bool, typer.Option(help="Place and route each for its area.")] = True,
 ) -> None:
     """Cycles, area and times of the sequential engine over depth."""
+    from .network_file import write_atomically
     from .scaling import lines
     from .scaling import scaling as measure
+    from .scaling_plot import plot
 
     rows = measure(out, console.print, _numbers("layers", layers), place)
+    write_atomically(out / "scaling.svg", plot(rows).encode())
     console.print("\n".join(lines(rows)), markup=False)
 
 

@@ -9,6 +9,7 @@ import pytest
 from reslif.sw import golden
 from reslif.sw.network import LIF, Dense
 from reslif.sw.scaling import lines, network_of, samples_of, scaling, slopes
+from reslif.sw.scaling_plot import PANELS, plot
 
 
 def test_cycles_are_linear_in_depth(tmp_path):
@@ -21,6 +22,7 @@ def test_cycles_are_linear_in_depth(tmp_path):
     assert 27 < slope < 27 + 2 * 8 * 32 * 0.3
     assert "A layer more: cycles a sample" in lines(rows)[-1]
     assert json.loads((tmp_path / "scaling.json").read_text()) == rows
+    assert plot(rows).count("<circle") == 2 + 3 * len(PANELS) - 2 * 3  # area was not measured
     said.clear()
     assert scaling(tmp_path, said.append, (6,), place=False) == rows
     assert said == []  # what was measured is kept
