@@ -7,7 +7,7 @@ import math
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -65,6 +65,7 @@ class Job:
         adapt: called before each epoch until :data:`FREEZE`.
         augment: makes other training inputs ``[B, n]`` out of given ones.
         measures: called after each epoch's validation: further figures for its report.
+        paces: factors on the learning rate of single parameters, by name.
     """
 
     label: str
@@ -86,6 +87,7 @@ class Job:
     adapt: Callable[[], None] | None = None
     augment: Callable[[Tensor, torch.Generator], Tensor] | None = None
     measures: Callable[[], Mapping[str, float]] | None = None
+    paces: Mapping[str, float] = field(default_factory=dict)
 
 
 def fit(job: Job) -> Fit:
@@ -138,15 +140,17 @@ def _rank(epoch: Mapping[str, float]) -> tuple[float, float]:
 
 
 def _optimiser(job: Job) -> torch.optim.AdamW:
-    matrices = [p for p in job.model.parameters() if p.dim() > 1]
-    others = [p for p in job.model.parameters() if p.dim() <= 1]
+    groups: dict[tuple[bool, float], list[nn.Parameter]] = {}
+    for name, parameter in job.model.named_parameters():
+        key = parameter.dim() <= 1, job.paces.get(name, 1.0)
+        groups.setdefault(key, []).append(parameter)
     # By default a CPU goes parameter by parameter; a deep stack has thousands of small ones. All
     # at once it goes by places in memory, which a state that is read from a file has in C order.
     at_once = all(p.is_contiguous() for p in job.model.parameters())
     return torch.optim.AdamW(
         [
-            {"params": matrices, "weight_decay": job.weight_decay},
-            {"params": others, "weight_decay": 0.0},
+            {"params": groups[key], "weight_decay": job.weight_decay * (not key[0]), "pace": key[1]}
+            for key in sorted(groups)
         ],
         lr=job.lr,
         fused=at_once or None,
@@ -173,7 +177,7 @@ def _train_epoch(job: Job, optimiser: torch.optim.Optimizer, epoch: int) -> floa
         rate = min(1.0, step / warm_up)
         rate *= 0.5 * (1 + math.cos(math.pi * step / (job.epochs * len(parts))))
         for group in optimiser.param_groups:
-            group["lr"] = job.lr * rate
+            group["lr"] = job.lr * rate * group["pace"]
         inputs, labels = _inputs(job, job.train, part)
         if job.augment is not None:
             inputs = job.augment(inputs, random)

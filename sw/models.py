@@ -50,6 +50,8 @@ class TrainConfig:
         norm: of a residual classifier and of ``"layers"``, see :class:`reslif.sw.nn.ResidualSNN`
             and :class:`reslif.sw.nn.LayeredSNN`.
         zero_gamma, checkpoint: of a residual classifier, see :class:`reslif.sw.nn.DeepSNNStack`.
+        scaled_lr: the last parameters of each branch of a membrane-shortcut classifier learn at
+            1/√blocks of the learning rate, see :mod:`reslif.sw.pace`.
         neuron, neuron_options: of ``"layers"``, see :class:`reslif.sw.nn.LayeredSNN`.
         readout: how the last layer's currents become scores; all but ``"sum_current"`` have one
             more layer of neurons, which does not reset where its membrane is read.
@@ -93,6 +95,7 @@ class TrainConfig:
     norm: str = "batch"
     zero_gamma: bool = False
     checkpoint: int = 0
+    scaled_lr: bool = False
     readout: ReadoutKind = "sum_current"
     epochs: int = 60
     qat_epochs: int = 20
@@ -139,6 +142,11 @@ class TrainConfig:
             raise TrainError(
                 f"zero_gamma is {self.zero_gamma} and checkpoint {self.checkpoint}, of model "
                 f"{self.model} they must be false and 0"
+            )
+        if self.scaled_lr and (self.model != "residual" or self.block_type != "ms"):
+            raise TrainError(
+                f"scaled_lr is true, of model {self.model} and block_type {self.block_type} it "
+                "must be false: it is for the branches of model residual and block_type ms"
             )
         if self.block_type not in ("ms", "sew", "plain"):
             raise TrainError(f"block_type is {self.block_type!r}, must be ms, sew or plain")

@@ -26,6 +26,7 @@ from .network import Network, Neuron
 from .network_file import NETWORK_FILE, load_network, save_network
 from .nn import LI, LIF, SpikingNeuron
 from .nn.again import computing_again
+from .pace import branch_paces, graph_paces
 from .qat import QATNetwork
 from .quantiser import QuantiseConfig, plan
 from .tracing import from_torch
@@ -119,7 +120,8 @@ def train_float(config: TrainConfig, data: Dataset, folder: Path) -> tuple[nn.Mo
         return {**rates.measures(), **({} if gain is None else gain.measures())}
 
     job = _job(config, data, best, "float", model, loss, lambda: save_module(model, best))
-    result = fit(replace(job, measures=measures))
+    paces = branch_paces(model) if config.scaled_lr else {}
+    result = fit(replace(job, measures=measures, paces=paces))
     for hook in hooks:
         hook.remove()
     load_module(model, best)
@@ -172,6 +174,7 @@ def train_quantised(
             settings=_settings(config, data, without=("device",)),
             adapt=adapt_scales,
             measures=rates.measures,
+            paces=graph_paces(graph) if config.scaled_lr else {},
         )
     )
     return load_network(best), result
@@ -234,8 +237,9 @@ def _settings(config: TrainConfig, data: Dataset, without: tuple[str, ...]) -> d
     if config.model not in CHAINS:  # what a run does not depend on need not keep it from resuming
         without = (*without, "lyapunov_weight", "lyapunov_target")
     without = (*without, "checkpoint")  # it changes nothing
-    if not config.zero_gamma:
-        without = (*without, "zero_gamma")
+    for name in ("zero_gamma", "scaled_lr"):
+        if not getattr(config, name):
+            without = (*without, name)
     fields = {name: value for name, value in asdict(config).items() if name not in without}
     return {**fields, "data": data.digest, "split": data.split, "samples": len(data.train)}
 
