@@ -22,6 +22,7 @@ SYNTHESIS, PLACE_AND_ROUTE, PACK = "synthesis", "place-and-route", "pack"
 BARE_MHZ = 100.0
 _FF = re.compile(r"SB_DFF\w*|TRELLIS_FF")
 _RAM = {"ice40": "ICESTORM_RAM", "ecp5": "DP16KD"}
+_SPRAM = "ICESTORM_SPRAM"
 _DSP = {"ice40": "ICESTORM_DSP", "ecp5": "MULT18X18D"}
 _LUT = {"ice40": "ICESTORM_LC", "ecp5": "TRELLIS_COMB"}
 _SYNTHESIS = {
@@ -38,14 +39,16 @@ class Usage:
     """Area and speed of a placed and routed design.
 
     ``luts`` counts logic cells as nextpnr does (ICESTORM_LC, TRELLIS_COMB), ``brams`` SB_RAM40_4K
-    or DP16KD, ``dsps`` SB_MAC16 or MULT18X18D. ``fmax_mhz`` is the slowest corner's.
-    ``verilog_sha256`` is the digest of the ``top.v`` that was built. ``seconds``: by stage.
+    or DP16KD, ``sprams`` SB_SPRAM256KA, ``dsps`` SB_MAC16 or MULT18X18D. ``fmax_mhz`` is the
+    slowest corner's. ``verilog_sha256`` is the digest of the ``top.v`` that was built.
+    ``seconds``: by stage.
     """
 
     device: str
     luts: int
     ffs: int
     brams: int
+    sprams: int
     dsps: int
     fmax_mhz: float
     verilog_sha256: str
@@ -85,6 +88,11 @@ def build(
     Raises :class:`BuildError` if the design does not fit, or is too slow for the clock.
     """
     clock_mhz = clock_mhz or device.clock_mhz
+    if _weights(folder, device) == "stream":
+        raise BuildError(
+            f"weights of {folder} are streamed, {device.board} offers no memory for them here: "
+            "measure the bare design"
+        )
     job = _Job(folder, folder / device.name, device, progress)
     bitstream = job.folder / f"top.{device.suffix}"
     record = job.folder / "build.json"
@@ -126,10 +134,21 @@ def measure(folder: Path, device: Device, *, progress: Progress | None = None) -
     """
     if device.bare_package is None:
         raise BuildError(f"{device.name} has too few pins for a bare design: build it instead")
+    _weights(folder, device)
     job = _Job(folder, folder / f"{device.name}-bare", device, progress)
     job.synthesise("top", "../top.v")
     fmax = job.place_and_route(device.bare_package, BARE_MHZ, 1, "--lpf-allow-unconstrained")
     return Usage(**job.usage(fmax))
+
+
+def _weights(folder: Path, device: Device) -> str:
+    """Where the weights of a design are, which must be somewhere that ``device`` has."""
+    path = folder / "manifest.json"
+    manifest = json.loads(path.read_text()) if path.is_file() else {}
+    source = manifest.get("weights", {}).get("source", "block")
+    if source == "loaded" and _SPRAM not in device.capacity:
+        raise BuildError(f"weights of {folder} are loaded into SPRAM, {device.name} has none")
+    return source
 
 
 class _Job:
@@ -220,6 +239,7 @@ class _Job:
             "luts": used[_LUT[family]],
             "ffs": sum(n for cell, n in cells["num_cells_by_type"].items() if _FF.match(cell)),
             "brams": used[_RAM[family]],
+            "sprams": used.get(_SPRAM, 0),
             "dsps": used[_DSP[family]],
             "fmax_mhz": fmax,
             "verilog_sha256": self.digest,

@@ -58,11 +58,13 @@ def run_samples(
     classes: int,
     expected: npt.ArrayLike | None = None,
     progress: Callable[[int, int], None] | None = None,
+    weights: npt.NDArray[np.uint32] | None = None,
 ) -> RunResult:
     """Have a board classify samples, each given as its event words, and collect its scores.
 
     ``expected`` are the golden scores, ``[samples, classes]``. ``progress`` is called after each
-    sample with the number done and the number of all.
+    sample with the number done and the number of all. ``weights`` are the words that a design
+    whose weights are loaded must have first.
 
     A sample is sent when the one before has been answered, so the board is never flooded. Raises
     :class:`BuildError` if it does not answer in time, or if what it says is no answer.
@@ -74,10 +76,12 @@ def run_samples(
         )
     begin = time.perf_counter()
     restart(line)
+    if weights is not None:
+        _send(line, weights, "the weights")
     answers = np.zeros((len(words), classes + 1), np.int64)
     for i, sample in enumerate(words):
+        _send(line, sample, f"sample {i}")
         try:
-            line.write(sample.astype("<u4").tobytes())
             heard = line.read(4 * (classes + 1))
         except serial.SerialException as error:
             raise BuildError(f"serial line failed at sample {i}: {error}") from None
@@ -97,6 +101,13 @@ def run_samples(
     scores = answers[:, :classes]
     count, first = (None, None) if expected is None else _compare(scores, np.asarray(expected))
     return RunResult(scores, answers[:, classes], count, first, time.perf_counter() - begin)
+
+
+def _send(line: serial.Serial, words: npt.NDArray[np.uint32], what: str) -> None:
+    try:
+        line.write(words.astype("<u4").tobytes())
+    except serial.SerialException as error:
+        raise BuildError(f"serial line failed at {what}: {error}") from None
 
 
 def _compare(scores: IntArray, expected: IntArray) -> tuple[int, str | None]:

@@ -14,6 +14,7 @@ from .blockram import Family, block_rams
 from .program import Operation
 from .program_words import OVERHEAD, ProgramWords
 from .streams import index_shape, words_of
+from .weight_choice import block_rows
 
 
 @dataclass(frozen=True)
@@ -44,7 +45,9 @@ class SequentialFit:
         entry = 1 + index_shape(network.input.size).width + network.input.format.width
         rows = spikes << index_shape(steps).width
         return (
-            Memory("weights", len(words.weight_rows), lanes * words.weight.width),
+            Memory(
+                "weights", block_rows(words), lanes * words.weight.width * (block_rows(words) > 0)
+            ),
             Memory("biases", len(words.bias_rows), lanes * words.bias.size),
             Memory("program", len(words.words), words.word.size, False),
             Memory("input", steps * (network.input.size + 1), entry, False),

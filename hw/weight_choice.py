@@ -34,6 +34,14 @@ def stream_layout(words: ProgramWords) -> StreamLayout:
     )
 
 
+def block_rows(words: ProgramWords) -> int:
+    """How many rows of weights block RAM holds at once."""
+    sequence = words.program.sequence
+    if sequence.weights == "stream":
+        return stream_layout(words).depth
+    return 0 if sequence.weights == "loaded" else len(words.weight_rows)
+
+
 def weight_image(words: ProgramWords) -> bytes | None:
     """What ``weights.bin`` holds; None if all weights are in the Verilog."""
     if words.program.sequence.weights == "stream":

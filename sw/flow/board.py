@@ -60,6 +60,7 @@ def run_on_board(run: Run, port: str, count: int = 0) -> dict[str, Any]:
     """Send test samples over the serial line at ``port``; compare with the golden model."""
     from ...bitstreams.devices import device
     from ...bitstreams.host import open_line, run_samples
+    from ...sim.design import Design
     from ...sim.encoding import encode
     from .. import golden
     from ..progress import Progress
@@ -80,6 +81,7 @@ def run_on_board(run: Run, port: str, count: int = 0) -> dict[str, Any]:
             network.readout.size,
             expected,
             lambda done, _total: progress.update(done),
+            Design.read(run.folder).loaded,
         )
     if found.mismatches:
         raise StageError(f"the board differs from the golden model: {found.first}")

@@ -25,7 +25,10 @@ def generate(run: Run) -> dict[str, Any]:
     folding, found, clock = fitted(run.recipe, network, vectors)
     show_fit(run, found, clock)
     manifest = emit(network, run.folder, folding)
-    write_testbench(run.folder, network, vectors)
+    if run.recipe.hardware.weights == "stream":
+        (run.folder / "tb.v").unlink(missing_ok=True)  # it has no memory to stream from
+    else:
+        write_testbench(run.folder, network, vectors)
     slowest = max(layer.get("cycles_per_event", 0) for layer in manifest["layers"])
     run.say(f"top.v for {len(network.nodes)} nodes, at most {slowest} cycles per event")
     return run.write(

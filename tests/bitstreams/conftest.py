@@ -14,6 +14,8 @@ import serial
 from reslif.bitstreams.board import serial_divisor, write_board
 from reslif.bitstreams.devices import ECP5_85K, Device
 from reslif.hw.emit import generate
+from reslif.hw.folding import Folding
+from reslif.hw.program import Sequence
 from reslif.sim.verilator import environment
 from reslif.sw.formats import Format
 from reslif.sw.network import LIF, Dense, Edge, Input, Network, Readout
@@ -90,15 +92,15 @@ class SimulatedLine(serial.SerialBase):
         self.from_board.close()
 
 
-Verilate = Callable[[Device, Path], Path]
+Verilate = Callable[..., Path]
 
 
 @pytest.fixture(scope="session")
 def verilate(network: Network) -> Verilate:
-    """Makes a program of the small design and its board: ``verilate(device, folder)``."""
+    """Makes a program of the small design and its board: ``verilate(device, folder, folding)``."""
 
-    def build(device: Device, folder: Path) -> Path:
-        generate(network, folder)
+    def build(device: Device, folder: Path, folding: Folding | Sequence | None = None) -> Path:
+        generate(network, folder, folding)
         write_board(folder, device, device.clock_mhz)
         command = ["verilator", "--cc", "--exe", "--build", "--top-module", "board", "-Wno-fatal"]
         command += ["-O3", "-CFLAGS", "-O1", "--no-timing", "--Mdir", str(folder / "obj")]
