@@ -33,6 +33,7 @@ from .streams import words_of
 from .synapse import Synapse
 from .top import Top
 from .weight_choice import WEIGHTS_FILE, weight_facts, weight_image
+from .weight_load import without_contents
 from .words import check_input, score_shape
 
 MANIFEST_VERSION = 1
@@ -63,6 +64,8 @@ def to_verilog(
         text = verilog.convert(
             Top(engine, registers), name=name, strip_internal_attrs=True, emit_src=False
         )
+    if _weights(engine) == "loaded":
+        text = without_contents(text)
     return text, _manifest(engine, name, text)
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 from amaranth.hdl import Cat, Module, Mux, Shape, Signal, unsigned
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
@@ -16,6 +18,22 @@ def load_image(rows: tuple[int, ...], row_bits: int) -> bytes:
     """What the host sends: 32-bit words, row after row, each in whole words, little endian."""
     size = words_of(row_bits, WORD) * WORD // 8
     return b"".join(row.to_bytes(size, "little") for row in rows)
+
+
+_CONTENTS = re.compile(
+    r"(\(\* ram_style = \"huge\" \*\)\n *reg \[\d+:0\] \w+ \[\d+:0\];\n)"
+    r" *initial begin\n(?: *\w+\[\d+\] = \S+;\n)* *end\n"
+)
+
+
+def without_contents(text: str) -> str:
+    """``text`` (Verilog) without the zeros that Amaranth puts into every memory: what has initial
+    contents is no SPRAM to Yosys.
+    """
+    result, count = _CONTENTS.subn(r"\1", text)
+    if count != 1:
+        raise ValueError(f"Verilog has {count} huge memories with contents, must have 1")
+    return result
 
 
 class LoadedWeights(wiring.Component):
