@@ -164,10 +164,9 @@ class _Build:
         row, index = Signal.like(unit.row), Signal.like(unit.index)
         m.d.sync += [row.eq(unit.row), index.eq(unit.index)]
         m.d.comb += [unit.rows.addr.eq(row + index), unit.rows.enable.eq(a.event)]
-        biases = memory(data.ArrayLayout(words.bias, words.lanes), len(words.bias_rows), block=True)
-        biases.init = [
-            data.ArrayLayout(words.bias, words.lanes).from_bits(r) for r in words.bias_rows
-        ]
+        row_shape = data.ArrayLayout(words.bias, words.lanes)
+        entries = [row_shape.from_bits(bits) for bits in words.bias_rows]
+        biases = memory(row_shape, len(entries), entries, block=True)
         m.submodules.biases = biases
         read = biases.read_port()
         m.d.comb += [

@@ -9,17 +9,16 @@ from __future__ import annotations
 import re
 from dataclasses import replace
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
-from amaranth.hdl import Elaboratable, Fragment, Module, Signal, Value, signed
+from amaranth.hdl import Fragment, Module, Signal, Value, signed
 from amaranth.lib import stream
-from amaranth.lib.memory import Memory
 from batch_sim import Batch
 from conv_sim import layout_of, random_case
 from neuron_sim import EXAMPLES, assert_same, expected, random_currents, simulate
+from poisoned_memory import Poisoned
 from reslif import hw
 from reslif.hw import (
     accumulators,
@@ -29,16 +28,24 @@ from reslif.hw import (
     conv_bank,
     delay,
     events,
+    input_store,
+    layer_lanes,
     lstm,
     neurons,
     pool,
     readout,
+    sequential,
+    sequential_results,
+    spike_store,
+    weight_load,
+    weight_stream,
     weights,
 )
 from reslif.hw.buffers import StepBuffer
 from reslif.hw.emit import to_verilog
 from reslif.hw.folding import Fold, Folding
 from reslif.hw.models import neuron_array
+from reslif.hw.program import Sequence
 from reslif.hw.streams import index_shape
 from reslif.sim.job import Stalls
 from reslif.sw.formats import Format
@@ -55,48 +62,20 @@ USERS = (
     conv_bank,
     delay,
     events,
+    input_store,
+    layer_lanes,
     lstm,
     neurons,
     pool,
     readout,
+    sequential,
+    sequential_results,
+    spike_store,
+    weight_load,
+    weight_stream,
     weights,
 )
 HW = Path(next(iter(hw.__path__)))
-
-
-class Poisoned(Elaboratable):
-    """Stands in for a memory of one write and one read port, or of a read port alone."""
-
-    def __init__(self, shape: Any, depth: int, init: Any = (), *, block: bool = False) -> None:
-        del block
-        self.memory = Memory(shape=shape, depth=max(2, depth), init=init)
-        self.writes: list[Any] = []
-        self.reads: list[tuple[Any, Any]] = []
-
-    def write_port(self, **options: Any) -> Any:
-        self.writes.append(self.memory.write_port(**options))
-        return self.writes[-1]
-
-    def read_port(self) -> Any:
-        port = self.memory.read_port()
-        seen = Signal(self.memory.shape)
-        self.reads.append((port, seen))
-        return SimpleNamespace(addr=port.addr, en=port.en, data=seen)
-
-    def elaborate(self, platform: object) -> Module:
-        m = Module()
-        m.submodules.memory = self.memory
-        for port, seen in self.reads:
-            collided = Signal()
-            for write in self.writes:
-                with m.If(port.en):
-                    m.d.sync += collided.eq(write.en.any() & (write.addr == port.addr))
-            stored, shown = Value.cast(port.data), Value.cast(seen)
-            with m.If(collided):
-                m.d.comb += shown.eq(~stored)
-            with m.Else():
-                m.d.comb += shown.eq(stored)
-        return m
 
 
 @pytest.fixture
@@ -141,7 +120,11 @@ DESIGNS = {
     "loops, one word": (looped(4), Folding(Fold(4, 4))),
     "loops, four words": (looped(7), Folding(Fold(2, 2))),
     "currents": (residual(2, 6, long_skip=True), Folding(Fold(4, 2))),
+    "one engine, currents": (residual(2, 10), Sequence(4)),
+    "one engine, spikes": (residual(2, 10, membrane=False), Sequence(4)),
+    "one engine, one word": (residual(1, 3), Sequence(8)),
 }
+"""Streamed and loaded weights are poisoned in their own tests."""
 
 
 @pytest.mark.usefixtures("poison")

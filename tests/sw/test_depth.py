@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from reslif.sw import cli
 from reslif.sw.cli import main
 from reslif.sw.data import Dataset, load_dataset
 from reslif.sw.depth import (
@@ -283,7 +284,8 @@ def command(monkeypatch: pytest.MonkeyPatch, *arguments: object) -> int:
 def test_the_command_leaves_figures_and_a_picture(tmp_path, monkeypatch, capsys) -> None:
     recipe, run = tmp_path / "tiny.toml", tmp_path / "run"
     recipe.write_text(RECIPE)
-    monkeypatch.setenv("COLUMNS", "300")
+    # The console was made with the terminal's width.
+    monkeypatch.setattr(cli.console, "width", 300)
     assert command(monkeypatch, recipe, "--out", run, "--depths", "2,6", "--samples", 8) == 0
     report = json.loads((run / "depth.json").read_text())
     assert report["recipe"] == "tiny"
