@@ -90,6 +90,10 @@ class Job:
     paces: Mapping[str, float] = field(default_factory=dict)
 
 
+MANY = 500
+"""Parameter tensors from which on they are updated all at once."""
+
+
 def fit(job: Job) -> Fit:
     """Train ``job``, continuing from its state file if there is one."""
     if job.device.type == "cpu":
@@ -145,8 +149,10 @@ def _optimiser(job: Job) -> torch.optim.AdamW:
         key = parameter.dim() <= 1, job.paces.get(name, 1.0)
         groups.setdefault(key, []).append(parameter)
     # By default a CPU goes parameter by parameter; a deep stack has thousands of small ones. All
-    # at once it goes by places in memory, which a state that is read from a file has in C order.
-    at_once = all(p.is_contiguous() for p in job.model.parameters())
+    # at once (which rounds differently) it goes by places in memory, which a state that is read
+    # from a file has in C order.
+    parameters = list(job.model.parameters())
+    at_once = len(parameters) >= MANY and all(p.is_contiguous() for p in parameters)
     return torch.optim.AdamW(
         [
             {"params": groups[key], "weight_decay": job.weight_decay * (not key[0]), "pace": key[1]}
