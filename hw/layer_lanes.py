@@ -207,9 +207,8 @@ class _Build:
         m, words = self.module, self.words
         d, e, f = (self.at[stage] for stage in "DEF")
         shape = data.ArrayLayout(words.shortcut, words.lanes)
-        slots = max(words.shortcut_slots.values(), default=0) + 1
         places = len(d.word) + len(d.step)
-        self.shortcuts = memory(shape, slots << places)
+        self.shortcuts = memory(shape, words.shortcut_places << places)
         m.submodules.shortcuts = self.shortcuts
         read = self.shortcuts.read_port()
         m.d.comb += [

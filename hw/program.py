@@ -64,10 +64,6 @@ class Operation:
     readout: Readout | None = None
 
     @property
-    def join(self) -> Join | None:
-        return self.current_join or self.spike_join
-
-    @property
     def current(self) -> Node:
         """The node whose values reach the neurons."""
         return self.current_join or self.dense

@@ -111,6 +111,16 @@ class ProgramWords:
         """Where each shortcut waits: also in the place of what its own operation joins."""
         return self._slots("stored", "shortcut", reuse=True)
 
+    @property
+    def spike_places(self) -> int:
+        """Slots that spikes need, at least one."""
+        return max(self.spike_slots.values(), default=0) + 1
+
+    @property
+    def shortcut_places(self) -> int:
+        """Slots that shortcuts need, at least one."""
+        return max(self.shortcut_slots.values(), default=0) + 1
+
     def _slots(self, made: str, read: str, *, reuse: bool) -> dict[str, int]:
         operations = self.program.operations
         last = {getattr(op, read): k for k, op in enumerate(operations) if getattr(op, read)}
@@ -340,9 +350,11 @@ class ProgramWords:
         read so many ``events`` each.
         """
         layers = zip(self._operations, events, strict=True)
-        return sum(
-            words_of(op.dense.size, self.lanes) * (count + steps) + OVERHEAD for op, count in layers
-        )
+        return sum(self.operation_cycles(op, steps, count) for op, count in layers)
+
+    def operation_cycles(self, op: Operation, steps: int, events: float) -> float:
+        """Cycles of one operation that reads so many ``events`` in ``steps`` timesteps."""
+        return words_of(op.dense.size, self.lanes) * (events + steps) + OVERHEAD
 
 
 OVERHEAD = 11

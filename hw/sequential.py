@@ -73,9 +73,8 @@ class Sequential(wiring.Component):
         m = Module()
         words, network, lanes = self.words, self.network, self.lanes
         steps, score = network.max_steps, shape_of(network.scores.format)
-        slots = max(words.spike_slots.values(), default=0) + 1
         source = InputStore(network.input.size, steps, shape_of(network.input.format))
-        spikes = SpikeStore(slots, words.sent_words, words.lanes, steps, words.sent)
+        spikes = SpikeStore(words.spike_places, words.sent_words, words.lanes, steps, words.sent)
         results = Results(network.readout.size, words.lanes, score)
         weights = self.weights
         m.submodules.input = source

@@ -12,8 +12,8 @@ from ..sw.network import Dense
 from .activity import Activity
 from .blockram import Family, block_rams
 from .program import Operation
-from .program_words import OVERHEAD, ProgramWords
-from .streams import index_shape, words_of
+from .program_words import ProgramWords
+from .streams import index_shape
 from .weight_choice import block_rows
 
 
@@ -39,11 +39,9 @@ class SequentialFit:
     def memories(self) -> tuple[Memory, ...]:
         words, network = self.words, self.words.program.network
         steps, lanes = network.max_steps, words.lanes
-        spikes = max(words.spike_slots.values(), default=0) + 1
-        shortcuts = max(words.shortcut_slots.values(), default=0) + 1
         places = 1 << (index_shape(steps).width + index_shape(words.most_words).width)
         entry = 1 + index_shape(network.input.size).width + network.input.format.width
-        rows = spikes << index_shape(steps).width
+        rows = words.spike_places << index_shape(steps).width
         return (
             Memory(
                 "weights", block_rows(words), lanes * words.weight.width * (block_rows(words) > 0)
@@ -52,7 +50,9 @@ class SequentialFit:
             Memory("program", len(words.words), words.word.size, False),
             Memory("input", steps * (network.input.size + 1), entry, False),
             *(Memory("spikes", rows, lanes, False) for _ in range(words.sent_words)),
-            Memory("shortcuts", shortcuts * places, lanes * words.shortcut.width, False),
+            Memory(
+                "shortcuts", words.shortcut_places * places, lanes * words.shortcut.width, False
+            ),
         )
 
     @cached_property
@@ -65,9 +65,7 @@ class SequentialFit:
         network = self.words.program.network
         (edge,) = network.incoming(op.dense.name, "input")
         events = np.count_nonzero(self.activity[edge]) / len(self.activity[edge])
-        return (
-            words_of(op.dense.size, self.words.lanes) * network.max_steps * (events + 1) + OVERHEAD
-        )
+        return self.words.operation_cycles(op, network.max_steps, network.max_steps * events)
 
     @property
     def bottleneck(self) -> Dense:

@@ -72,3 +72,12 @@ def cyclic_groups(order: Sequence[_T], edges: Sequence[Edge]) -> tuple[tuple[_T,
         )
         result.append(tuple(left.pop(ready)))
     return tuple(result)
+
+
+def by_port(edges: Sequence[Edge]) -> dict[tuple[str, str], tuple[Edge, ...]]:
+    """The edges into each port of each node, in the order of definition."""
+    result: dict[tuple[str, str], tuple[Edge, ...]] = {}
+    for edge in edges:
+        key = (edge.target, edge.port)
+        result[key] = (*result.get(key, ()), edge)
+    return result

@@ -15,7 +15,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from .edges import cyclic_groups
+from .edges import by_port, cyclic_groups
 from .float_nodes import (
     WIDE,
     FloatAffine,
@@ -88,11 +88,7 @@ class FloatGraph:
 
     @cached_property
     def _incoming(self) -> dict[tuple[str, str], tuple[Edge, ...]]:
-        result: dict[tuple[str, str], tuple[Edge, ...]] = {}
-        for edge in self.edges:
-            key = (edge.target, edge.port)
-            result[key] = (*result.get(key, ()), edge)
-        return result
+        return by_port(self.edges)
 
     def carries_membrane(self, edge: Edge) -> bool:
         """As of :class:`~reslif.sw.network.Network`."""

@@ -16,7 +16,7 @@ from typing import Any, TypeAlias, TypeVar
 
 import numpy as np
 
-from .edges import Edge, Quantity, cyclic_groups
+from .edges import Edge, Quantity, by_port, cyclic_groups
 from .formats import SPIKE, Format
 from .neurons import LIF, LSTM, NEURONS, Adaptive, Alpha, Neuron, Reset, Synaptic
 from .neurons.table import Tanh
@@ -153,11 +153,7 @@ class Network:
 
     @cached_property
     def _incoming(self) -> dict[tuple[str, str], tuple[Edge, ...]]:
-        result: dict[tuple[str, str], tuple[Edge, ...]] = {}
-        for edge in self.edges:
-            key = (edge.target, edge.port)
-            result[key] = (*result.get(key, ()), edge)
-        return result
+        return by_port(self.edges)
 
     @cached_property
     def order(self) -> tuple[Node, ...]:
