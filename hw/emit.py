@@ -24,16 +24,16 @@ from .joins import Join
 from .neurons import NeuronArray
 from .pool import Pool
 from .probes import Probe
-from .program import Program, Sequence, Weights
-from .program_words import OVERHEAD, ProgramWords
 from .readout import Readout
 from .registers import DesignInfo, Registers, register_map
-from .sequential import Sequential
+from .sequential.engine import Sequential
+from .sequential.program import Program, Sequence, Weights
+from .sequential.weight_choice import WEIGHTS_FILE, weight_facts, weight_image
+from .sequential.weight_load import without_contents
+from .sequential.words import OVERHEAD, ProgramWords
 from .streams import words_of
 from .synapse import Synapse
 from .top import Top
-from .weight_choice import WEIGHTS_FILE, weight_facts, weight_image
-from .weight_load import without_contents
 from .words import check_input, score_shape
 
 MANIFEST_VERSION = 1
@@ -43,7 +43,7 @@ def to_verilog(
     network: Network, folding: Folding | Sequence, name: str = "top"
 ) -> tuple[str, dict[str, Any]]:
     """The design as Verilog text and its manifest: ``folding`` is that of the dataflow engine, or
-    a :class:`~reslif.hw.program.Sequence` for the sequential one.
+    a :class:`~reslif.hw.sequential.program.Sequence` for the sequential one.
 
     Raises :class:`~reslif.sw.network.NetworkError` for a network, and
     :class:`~reslif.hw.folding.FoldingError` for a folding, that cannot be built.

@@ -16,7 +16,7 @@ from amaranth.lib.wiring import In, Out
 
 from ..sw.formats import Format
 from ..sw.network import Network
-from .program import Weights
+from .sequential.program import Weights
 
 IDENTITY = int.from_bytes(b"RSLF", "big")
 ADDRESS_WIDTH = 8

@@ -12,9 +12,9 @@ from amaranth.lib.wiring import In, Out
 
 from .dataflow import Dataflow
 from .registers import AxiLite, Registers
-from .sequential import Sequential
-from .weight_load import LoadedWeights
-from .weight_stream import AxiRead, StreamedWeights
+from .sequential.engine import Sequential
+from .sequential.weight_load import LoadedWeights
+from .sequential.weight_stream import AxiRead, StreamedWeights
 from .words import WORD, WordDecoder, score_shape
 
 

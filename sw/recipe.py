@@ -40,7 +40,7 @@ class HardwareRecipe:
 
     ``layers`` has exceptions by the name of a layer. With ``target_fps`` the folding is chosen, so
     that as many samples a second pass on the device. The sequential engine has ``lanes`` alone, and
-    ``weights``: where they are, see :class:`reslif.hw.program.Sequence`.
+    ``weights``: where they are, see :class:`reslif.hw.sequential.program.Sequence`.
     """
 
     engine: str = "dataflow"

@@ -95,7 +95,7 @@ def _measure(layers: int, folder: Path, say: Callable[[str], None], place: bool)
     from ..bitstreams.devices import device
     from ..bitstreams.flow import measure
     from ..hw.emit import generate
-    from ..hw.program import Sequence
+    from ..hw.sequential.program import Sequence
     from ..sim.cosim import cosim
     from .progress import Elapsed
 

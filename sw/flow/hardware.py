@@ -98,9 +98,9 @@ def estimate(network: Network, folding: Any, activity: Any, family: Any) -> Any:
     """What a design takes and how fast it is, on the engine that ``folding`` is for."""
     from ...hw.fit import fit
     from ...hw.folding import Plan
-    from ...hw.program import Program, Sequence
-    from ...hw.program_words import ProgramWords
-    from ...hw.sequential_fit import SequentialFit
+    from ...hw.sequential.fit import SequentialFit
+    from ...hw.sequential.program import Program, Sequence
+    from ...hw.sequential.words import ProgramWords
 
     if isinstance(folding, Sequence):
         return SequentialFit(ProgramWords(Program(network, folding)), activity, family)
@@ -110,7 +110,7 @@ def estimate(network: Network, folding: Any, activity: Any, family: Any) -> Any:
 def folding_of(recipe: Recipe) -> Any:
     """The engine that a recipe asks for, and its folding."""
     from ...hw.folding import Fold, Folding
-    from ...hw.program import Sequence
+    from ...hw.sequential.program import Sequence
 
     hardware = recipe.hardware
     if hardware.engine == "sequential":

@@ -15,7 +15,7 @@ from reslif.bitstreams.board import serial_divisor, write_board
 from reslif.bitstreams.devices import ECP5_85K, Device
 from reslif.hw.emit import generate
 from reslif.hw.folding import Folding
-from reslif.hw.program import Sequence
+from reslif.hw.sequential.program import Sequence
 from reslif.sim.verilator import environment
 from reslif.sw.formats import Format
 from reslif.sw.network import LIF, Dense, Edge, Input, Network, Readout

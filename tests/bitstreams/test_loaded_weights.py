@@ -12,7 +12,7 @@ from reslif.bitstreams.devices import ECP5_85K
 from reslif.bitstreams.errors import BuildError
 from reslif.bitstreams.flow import build
 from reslif.bitstreams.host import run_samples
-from reslif.hw.program import Sequence
+from reslif.hw.sequential.program import Sequence
 from reslif.sim.design import Design
 from reslif.sim.encoding import encode
 from reslif.sw.golden import run

@@ -28,24 +28,26 @@ from reslif.hw import (
     conv_bank,
     delay,
     events,
-    input_store,
-    layer_lanes,
     lstm,
     neurons,
     pool,
     readout,
-    sequential,
-    sequential_results,
-    spike_store,
-    weight_load,
-    weight_stream,
     weights,
 )
 from reslif.hw.buffers import StepBuffer
 from reslif.hw.emit import to_verilog
 from reslif.hw.folding import Fold, Folding
 from reslif.hw.models import neuron_array
-from reslif.hw.program import Sequence
+from reslif.hw.sequential import (
+    engine,
+    input_store,
+    lanes,
+    results,
+    spike_store,
+    weight_load,
+    weight_stream,
+)
+from reslif.hw.sequential.program import Sequence
 from reslif.hw.streams import index_shape
 from reslif.sim.job import Stalls
 from reslif.sw.formats import Format
@@ -62,18 +64,18 @@ USERS = (
     conv_bank,
     delay,
     events,
-    input_store,
-    layer_lanes,
     lstm,
     neurons,
     pool,
     readout,
-    sequential,
-    sequential_results,
+    weights,
+    engine,
+    input_store,
+    lanes,
+    results,
     spike_store,
     weight_load,
     weight_stream,
-    weights,
 )
 HW = Path(next(iter(hw.__path__)))
 
@@ -251,10 +253,13 @@ def test_poison_leaves_other_data_alone():
 
 def test_all_memories_are_made_in_one_place():
     """Else one would escape the check above."""
-    users = {path.stem for path in HW.glob("*.py") if "memory(" in path.read_text()}
-    assert users == {"memories", *(module.__name__.split(".")[-1] for module in USERS)}
-    direct = [path.stem for path in HW.glob("*.py") if "lib.memory" in path.read_text()]
-    assert direct == ["memories"]
+    texts = {
+        ".".join(path.relative_to(HW).with_suffix("").parts): path.read_text()
+        for path in HW.rglob("*.py")
+    }
+    users = {name for name, text in texts.items() if "memory(" in text}
+    assert users == {"memories", *(m.__name__.removeprefix("reslif.hw.") for m in USERS)}
+    assert [name for name, text in texts.items() if "lib.memory" in text] == ["memories"]
 
 
 def test_memories_say_so_to_synthesis():

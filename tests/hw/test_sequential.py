@@ -11,8 +11,8 @@ from batch_sim import Batch
 from random_networks import layered_network, random_samples
 from reslif.hw.emit import to_verilog
 from reslif.hw.folding import Fold, Folding, FoldingError
-from reslif.hw.program import LANES, Program, Sequence
-from reslif.hw.program_words import OVERHEAD, ProgramWords
+from reslif.hw.sequential.program import LANES, Program, Sequence
+from reslif.hw.sequential.words import OVERHEAD, ProgramWords
 from reslif.sim.job import Stalls
 from reslif.sim.verdict import spikes
 from reslif.sw.network import LIF, Dense, Input, Join, Network, NetworkError, Node, Readout

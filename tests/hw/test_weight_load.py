@@ -13,9 +13,9 @@ from amaranth.hdl import signed
 from amaranth.sim import Simulator
 from poisoned_memory import Poisoned
 from reslif.bitstreams.tools import find
-from reslif.hw import weight_load
 from reslif.hw.registers import OFFSETS, DesignInfo, Registers, registers_of
-from reslif.hw.weight_load import LoadedWeights, load_image, without_contents
+from reslif.hw.sequential import weight_load
+from reslif.hw.sequential.weight_load import LoadedWeights, load_image, without_contents
 from reslif.sw.formats import Format
 
 LANES = 4

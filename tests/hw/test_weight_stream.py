@@ -8,10 +8,10 @@ import pytest
 from amaranth.hdl import signed
 from amaranth.sim import Simulator
 from poisoned_memory import Poisoned
-from reslif.hw import weight_stream
 from reslif.hw.folds import FoldingError
-from reslif.hw.program import Sequence
-from reslif.hw.weight_stream import StreamedWeights, StreamLayout
+from reslif.hw.sequential import weight_stream
+from reslif.hw.sequential.program import Sequence
+from reslif.hw.sequential.weight_stream import StreamedWeights, StreamLayout
 
 LANES, BASE = 3, 0x1234_5000
 SLVERR = 2

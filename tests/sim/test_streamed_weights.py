@@ -10,8 +10,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 from reslif.hw.emit import generate
-from reslif.hw.program import Program, Sequence
-from reslif.hw.program_words import ProgramWords
+from reslif.hw.sequential.program import Program, Sequence
+from reslif.hw.sequential.words import ProgramWords
 from reslif.sim.cosim import MismatchError, cosim
 from reslif.sim.errors import SimulationError
 from reslif.sim.job import Memory, Stalls

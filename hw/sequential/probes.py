@@ -6,11 +6,11 @@ from collections.abc import Mapping
 
 from amaranth.hdl import Signal
 
-from ..sw.formats import Format
-from .probes import Probe, Share
+from ...sw.formats import Format
+from ..probes import Probe, Share
+from ..streams import words_of
 from .program import Operation
-from .program_words import ProgramWords
-from .streams import words_of
+from .words import ProgramWords
 
 MODULE = ("lanes",)
 

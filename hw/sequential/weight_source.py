@@ -6,8 +6,8 @@ from amaranth.hdl import Module, Shape
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
-from .streams import index_shape
-from .weights import RowMemory, RowPort
+from ..streams import index_shape
+from ..weights import RowMemory, RowPort
 
 
 class WeightSource(wiring.Signature):

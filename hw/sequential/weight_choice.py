@@ -5,11 +5,11 @@ from __future__ import annotations
 import hashlib
 from typing import Any
 
-from .program_words import ProgramWords
-from .streams import words_of
+from ..streams import words_of
 from .weight_load import LoadedWeights, load_image
 from .weight_source import OnChipWeights
 from .weight_stream import StreamedWeights, StreamLayout
+from .words import ProgramWords
 
 WEIGHTS_FILE = "weights.bin"
 

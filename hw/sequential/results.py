@@ -6,9 +6,9 @@ from amaranth.hdl import Array, Module, Shape, Signal, signed
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
-from .memories import memory
-from .readout import Readout, ReadoutKind, result_stream
-from .streams import index_shape, words_of
+from ..memories import memory
+from ..readout import Readout, ReadoutKind, result_stream
+from ..streams import index_shape, words_of
 
 
 class Results(wiring.Component):

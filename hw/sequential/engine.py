@@ -12,17 +12,17 @@ from amaranth.hdl import Module, Mux, Signal, Value
 from amaranth.lib import enum, wiring
 from amaranth.lib.wiring import In, Out
 
+from ..memories import memory
+from ..probes import Probe
+from ..readout import result_stream
+from ..streams import shape_of, spike_stream
 from .input_store import InputStore
-from .layer_lanes import LayerLanes
-from .memories import memory
-from .probes import Probe
+from .lanes import LayerLanes
 from .program import Program
-from .program_words import ProgramWords
-from .readout import result_stream
-from .sequential_results import Results
+from .results import Results
 from .spike_store import SpikeStore
-from .streams import shape_of, spike_stream
 from .weight_choice import weight_source
+from .words import ProgramWords
 
 
 class Phase(enum.Enum):

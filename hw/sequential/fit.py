@@ -8,13 +8,13 @@ from functools import cached_property
 
 import numpy as np
 
-from ..sw.network import Dense
-from .activity import Activity
-from .blockram import Family, block_rams
+from ...sw.network import Dense
+from ..activity import Activity
+from ..blockram import Family, block_rams
+from ..streams import index_shape
 from .program import Operation
-from .program_words import ProgramWords
-from .streams import index_shape
 from .weight_choice import block_rows
+from .words import ProgramWords
 
 
 @dataclass(frozen=True)

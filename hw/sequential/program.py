@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Literal, get_args
 
-from ..sw.network import LIF, Dense, Edge, Input, Join, Network, NetworkError, Node, Readout
-from .folds import FoldingError
+from ...sw.network import LIF, Dense, Edge, Input, Join, Network, NetworkError, Node, Readout
+from ..folds import FoldingError
 
 Weights = Literal["block", "stream", "loaded"]
 LANES = (1, 2, 4, 8, 16, 32, 64, 128, 256)

@@ -15,13 +15,13 @@ import numpy as np
 from amaranth.hdl import Const, Shape, Value, signed, unsigned
 from amaranth.lib import data
 
-from ..sw.formats import Format, IntArray
-from ..sw.network import LIF, Join
-from .joins import JoinKind
-from .lanes import FLAGS
-from .models import neuron_config
+from ...sw.formats import Format, IntArray
+from ...sw.network import LIF, Join
+from ..joins import JoinKind
+from ..lanes import FLAGS
+from ..models import neuron_config
+from ..streams import index_shape, packed, words_of
 from .program import Operation, Program
-from .streams import index_shape, packed, words_of
 
 NUMBERS = ("leak", "threshold")
 

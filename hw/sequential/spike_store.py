@@ -10,8 +10,8 @@ from amaranth.hdl import Array, Cat, Module, Mux, Shape, Signal
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
-from .memories import memory
-from .streams import index_shape
+from ..memories import memory
+from ..streams import index_shape
 
 
 class SpikeStore(wiring.Component):

@@ -9,9 +9,9 @@ from amaranth.hdl import Cat, Const, Module, Mux, Shape, Signal, Value, unsigned
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
-from .memories import memory
-from .registers import PAGE_BITS
-from .streams import index_shape
+from ..memories import memory
+from ..registers import PAGE_BITS
+from ..streams import index_shape
 from .weight_source import WeightSource
 
 ADDRESS_BITS = 32

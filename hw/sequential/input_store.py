@@ -6,8 +6,8 @@ from amaranth.hdl import Module, Mux, Shape, Signal
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
-from .memories import memory
-from .streams import index_shape, spike_stream
+from ..memories import memory
+from ..streams import index_shape, spike_stream
 
 
 class InputStore(wiring.Component):

@@ -8,10 +8,10 @@ from amaranth.hdl import Cat, Module, Mux, Shape, Signal, unsigned
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
-from .memories import memory
-from .streams import words_of
+from ..memories import memory
+from ..streams import words_of
+from ..words import WORD
 from .weight_source import WeightSource
-from .words import WORD
 
 
 def load_image(rows: tuple[int, ...], row_bits: int) -> bytes:

@@ -20,16 +20,16 @@ from amaranth.hdl import Cat, Module, Mux, Shape, Signal, Value, ValueLike, sign
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
-from .joins import JoinKind, joined
-from .lanes import FLAGS, Pipe
-from .lif import LIFModel
-from .memories import memory
-from .popcount import popcount
-from .probes import Probe
-from .program_words import NUMBERS, ProgramWords
-from .sequential_probes import shared_probes
-from .streams import index_shape
-from .weights import RowPort
+from ..joins import JoinKind, joined
+from ..lanes import FLAGS, Pipe
+from ..lif import LIFModel
+from ..memories import memory
+from ..popcount import popcount
+from ..probes import Probe
+from ..streams import index_shape
+from ..weights import RowPort
+from .probes import shared_probes
+from .words import NUMBERS, ProgramWords
 
 
 class LayerLanes(wiring.Component):
