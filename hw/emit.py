@@ -149,7 +149,7 @@ def _sequential(engine: Sequential) -> dict[str, Any]:
         "merged": [],
         "lanes": words.lanes,
         "program_bits": words.word.size,
-        "weight_rows": len(words.weight_rows),
+        "weight_rows": len(words.rows.weights),
         "weights": weight_facts(words),
         "layers": [
             {

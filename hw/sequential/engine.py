@@ -74,8 +74,10 @@ class Sequential(wiring.Component):
         words, network, lanes = self.words, self.network, self.lanes
         steps, score = network.max_steps, shape_of(network.scores.format)
         source = InputStore(network.input.size, steps, shape_of(network.input.format))
-        spikes = SpikeStore(words.spike_places, words.sent_words, words.lanes, steps, words.sent)
-        results = Results(network.readout.size, words.lanes, score)
+        spikes = SpikeStore(
+            words.spike_places, words.sent_words, words.lanes, steps, words.shapes.sent
+        )
+        results = Results(network.readout.size, lanes.scores.shape(), score)
         weights = self.weights
         m.submodules.input = source
         m.submodules.spikes = spikes

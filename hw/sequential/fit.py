@@ -37,21 +37,21 @@ class SequentialFit:
 
     @cached_property
     def memories(self) -> tuple[Memory, ...]:
-        words, network = self.words, self.words.program.network
+        words, shapes, network = self.words, self.words.shapes, self.words.program.network
         steps, lanes = network.max_steps, words.lanes
         places = 1 << (index_shape(steps).width + index_shape(words.most_words).width)
         entry = 1 + index_shape(network.input.size).width + network.input.format.width
         rows = words.spike_places << index_shape(steps).width
         return (
             Memory(
-                "weights", block_rows(words), lanes * words.weight.width * (block_rows(words) > 0)
+                "weights", block_rows(words), lanes * shapes.weight.width * (block_rows(words) > 0)
             ),
-            Memory("biases", len(words.bias_rows), lanes * words.bias.size),
+            Memory("biases", len(words.rows.biases), lanes * words.rows.bias.size),
             Memory("program", len(words.words), words.word.size, False),
             Memory("input", steps * (network.input.size + 1), entry, False),
             *(Memory("spikes", rows, lanes, False) for _ in range(words.sent_words)),
             Memory(
-                "shortcuts", words.shortcut_places * places, lanes * words.shortcut.width, False
+                "shortcuts", words.shortcut_places * places, lanes * shapes.shortcut.width, False
             ),
         )
 
@@ -90,8 +90,8 @@ class SequentialFit:
     @property
     def luts(self) -> int:
         """A rough estimate: sums, shortcuts and neurons of each lane, and what surrounds them."""
-        words = self.words
-        lane = 2 * words.total.width + 2 * words.current.width + 5 * words.neuron.membrane.width
+        words, shapes = self.words, self.words.shapes
+        lane = 2 * shapes.total.width + 2 * shapes.current.width + 5 * shapes.neuron.membrane.width
         rest = 1500 + 3 * words.sent_words * words.lanes
         weights = next(memory for memory in self.memories if memory.name == "weights")
         chosen = weights.width * self._block_rams(weights) // 16

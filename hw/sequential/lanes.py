@@ -24,12 +24,13 @@ from ..joins import JoinKind, joined
 from ..lanes import FLAGS, Pipe
 from ..lif import LIFModel
 from ..memories import memory
-from ..popcount import popcount
 from ..probes import Probe
 from ..streams import index_shape
 from ..weights import RowPort
+from .pipeline import Pipeline
 from .probes import shared_probes
-from .words import NUMBERS, ProgramWords
+from .rows import NUMBERS
+from .words import ProgramWords
 
 
 class LayerLanes(wiring.Component):
@@ -54,10 +55,9 @@ class LayerLanes(wiring.Component):
         self.words = words
         self.probes: list[Probe] = []
         """Filled by elaboration."""
-        network = words.program.network
-        lanes = words.lanes
-        step, word = index_shape(network.max_steps), index_shape(words.most_words)
-        score = network.scores.format
+        shapes, lanes = words.shapes, words.lanes
+        step = index_shape(words.program.network.max_steps)
+        word = index_shape(words.most_words)
         super().__init__(
             {
                 "config": In(words.word),
@@ -70,15 +70,15 @@ class LayerLanes(wiring.Component):
                 "first": In(1),
                 "last": In(1),
                 "row": In(index_shape(rows)),
-                "value": In(words.spike),
-                "rows": Out(RowPort(rows, lanes, words.weight)),
+                "value": In(shapes.spike),
+                "rows": Out(RowPort(rows, lanes, shapes.weight)),
                 "sends": Out(1),
                 "sent_step": Out(step),
                 "sent_word": Out(word),
-                "spikes": Out(data.ArrayLayout(words.sent, lanes)),
+                "spikes": Out(data.ArrayLayout(shapes.sent, lanes)),
                 "scores_valid": Out(1),
                 "scores_word": Out(word),
-                "scores": Out(data.ArrayLayout(signed(score.width + (not score.signed)), lanes)),
+                "scores": Out(data.ArrayLayout(shapes.score, lanes)),
                 "busy": Out(1),
                 "saturated": Out(range(3 * lanes + 1)),
             }
@@ -88,16 +88,11 @@ class LayerLanes(wiring.Component):
         return _Build(self).module
 
 
-class _Build:
+class _Build(Pipeline):
     """One elaboration."""
 
     def __init__(self, unit: LayerLanes) -> None:
-        self.unit, self.words = unit, unit.words
-        self.lanes = range(unit.words.lanes)
-        self.module = Module()
-        self.clipped: list[Value] = []
-        self.shown: dict[str, tuple[Signal, Signal]] = {}
-        self.stages()
+        super().__init__(unit, unit.words)
         sums = self.accumulate()
         currents, stored = self.join_currents(sums)
         spikes, membranes = self.fire(currents)
@@ -107,65 +102,17 @@ class _Build:
         self.count()
         unit.probes[:] = shared_probes(self.words, self.shown)
 
-    def field(self, name: str) -> Value:
-        """What the operation says."""
-        return self.words.field(name, self.unit.config)
-
-    def number(self, name: str, lane: int) -> Value | int:
-        """A neuron's number in stage F: a plain integer if it is that of all neurons."""
-        if name in self.words.by_neuron:
-            return self.own[lane][name]
-        return (
-            self.words.fields[name][0] if name not in self.words.word.members else self.field(name)
-        )
-
-    def array(self, shape: Shape, name: str) -> Any:
-        """A value for each lane."""
-        return Signal(data.ArrayLayout(shape, len(self.lanes)), name=name, reset_less=True)
-
-    def stages(self) -> None:
-        """The token in each stage."""
-        m, unit = self.module, self.unit
-        kinds = ("event", "close", "step", "word", "first", "last")
-        self.at: dict[str, SimpleNamespace] = {}
-        before: Any = unit
-        for stage in "ABCDEFG":
-            here = SimpleNamespace(
-                **{name: Signal.like(getattr(unit, name), name=f"{name}_{stage}") for name in kinds}
-            )
-            m.d.sync += [getattr(here, name).eq(getattr(before, name)) for name in kinds]
-            self.at[stage] = before = here
-        turn = Signal.like(unit.operation, name="probe_turn")
-        m.d.comb += turn.eq(unit.operation)
-        m.d.comb += unit.busy.eq(Cat((here.event, here.close) for here in self.at.values()).any())
-
-    def show(self, quantity: str, valid: ValueLike, values: Any) -> None:
-        """Show the simulation what passes; no hardware reads these signals."""
-        flag = Signal(name=f"probe_{quantity}_valid")
-        word = Signal(len(Value.cast(values)), name=f"probe_{quantity}_data")
-        self.module.d.comb += [flag.eq(valid), word.eq(values)]
-        self.shown[quantity] = flag, word
-
-    def later(self, value: Any, name: str, stages: str) -> list[Any]:
-        """``value`` in each of the ``stages`` that follow."""
-        result = []
-        for stage in stages:
-            register = Signal.like(value, name=f"{name}_{stage}", reset_less=True)
-            self.module.d.sync += register.eq(value)
-            result.append(value := register)
-        return result
-
     # Stages A to D
 
     def accumulate(self) -> Any:
         """Weights, biases, sums: those of a timestep, in stage E."""
-        m, unit, words = self.module, self.unit, self.words
+        m, unit, words, shapes = self.module, self.unit, self.words, self.words.shapes
         a, d = self.at["A"], self.at["D"]
         row, index = Signal.like(unit.row), Signal.like(unit.index)
         m.d.sync += [row.eq(unit.row), index.eq(unit.index)]
         m.d.comb += [unit.rows.addr.eq(row + index), unit.rows.enable.eq(a.event)]
-        row_shape = data.ArrayLayout(words.bias, words.lanes)
-        entries = [row_shape.from_bits(bits) for bits in words.bias_rows]
+        row_shape = data.ArrayLayout(words.rows.bias, words.lanes)
+        entries = [row_shape.from_bits(bits) for bits in words.rows.biases]
         biases = memory(row_shape, len(entries), entries, block=True)
         m.submodules.biases = biases
         read = biases.read_port()
@@ -177,13 +124,13 @@ class _Build:
         _, value = self.later(unit.value, "value", "BC")
         (weights,) = self.later(unit.rows.data, "weights", "C")
 
-        graded = words.spike != Shape(1)
-        addends = self.array(self.product if graded else words.weight, "addends")
-        sums, closed = self.array(words.total, "sums"), self.array(words.total, "sums_E")
+        graded = shapes.spike != Shape(1)
+        addends = self.array(shapes.product if graded else shapes.weight, "addends")
+        sums, closed = self.array(shapes.total, "sums"), self.array(shapes.total, "sums_E")
         fresh = Signal(init=1)
         for lane in self.lanes:
             weight = weights[lane]
-            begun = Signal(words.total, name=f"begun_{lane}")
+            begun = Signal(shapes.total, name=f"begun_{lane}")
             m.d.comb += begun.eq(Mux(fresh, own[lane].bias, sums[lane]))
             m.d.sync += [
                 addends[lane].eq(weight * value if graded else weight),
@@ -195,18 +142,13 @@ class _Build:
             m.d.sync += fresh.eq(d.close)
         return closed
 
-    @property
-    def product(self) -> Shape:
-        weight, spike = self.words.weight, self.words.spike
-        return signed(weight.width + spike.width)
-
     # Stage E
 
     def join_currents(self, sums: Any) -> tuple[Any, Any]:
         """Currents in stage F, and the shortcut that was read, in stage G."""
         m, words = self.module, self.words
         d, e, f = (self.at[stage] for stage in "DEF")
-        shape = data.ArrayLayout(words.shortcut, words.lanes)
+        shape = data.ArrayLayout(words.shapes.shortcut, words.lanes)
         places = len(d.word) + len(d.step)
         self.shortcuts = memory(shape, words.shortcut_places << places)
         m.submodules.shortcuts = self.shortcuts
@@ -216,7 +158,7 @@ class _Build:
             read.en.eq(d.close),
         ]
         adds = self.field("adds")
-        currents = self.array(words.current, "currents")
+        currents = self.array(words.shapes.current, "currents")
         for lane in self.lanes:
             total = sums[lane]
             if words.fields.get("up_sum"):
@@ -230,30 +172,6 @@ class _Build:
         _, stored = self.later(read.data, "shortcut", "FG")
         return currents, stored
 
-    def bounded(self, exact: Any, low: str, high: str, valid: ValueLike) -> Any:
-        """``exact`` within the bounds of a join; where none is narrower, that takes no logic."""
-        if low not in self.words.fields:
-            return exact
-        least, most = self.field(low), self.field(high)
-        over, under = exact > most, exact < least
-        self.clipped.append((over | under) & valid)
-        return Mux(over, most, Mux(under, least, exact))
-
-    def raised(self, value: Any, name: str) -> Any:
-        """``value`` shifted left as far as the operation says."""
-        return self.shifted(value, name, lambda amount: value << amount)
-
-    def lowered(self, value: Any, name: str) -> Any:
-        """``value`` shifted right as far as the operation says, towards -∞."""
-        return self.shifted(value, name, lambda amount: value >> amount)
-
-    def shifted(self, value: Any, name: str, by: Any) -> Any:
-        first, *others = sorted(set(self.words.fields.get(name, (0,))))
-        result = by(first)
-        for amount in others:
-            result = Mux(self.field(name) == amount, by(amount), result)
-        return result
-
     # Stage F
 
     def fire(self, currents: Any) -> tuple[Any, Any]:
@@ -262,7 +180,7 @@ class _Build:
         f, g = self.at["F"], self.at["G"]
         raised = [self.raised(currents[lane], "up_current") for lane in self.lanes]
         shape = signed(max(len(Value.cast(value)) for value in raised))
-        model = LIFModel(words.neuron, shape, 0)
+        model = LIFModel(words.shapes.neuron, shape, 0)
         config = Signal(model.config)
         m.d.comb += [getattr(config, name).eq(self.field(name)) for name in FLAGS]
         m.d.comb += [
@@ -292,12 +210,20 @@ class _Build:
         (self.currents,) = self.later(currents, "currents", "G")
         return spikes, membranes
 
+    def number(self, name: str, lane: int) -> Value | int:
+        """A neuron's number in stage F: a plain integer if it is that of all neurons."""
+        if name in self.words.rows.by_neuron:
+            return self.own[lane][name]
+        return (
+            self.words.fields[name][0] if name not in self.words.word.members else self.field(name)
+        )
+
     # Stage G
 
     def join_spikes(self, spikes: Any, stored: Any) -> Any:
         """What leaves the neurons, or the join behind them."""
         m, words, g = self.module, self.words, self.at["G"]
-        result = self.array(words.joined, "joined")
+        result = self.array(words.shapes.joined, "joined")
         joins = self.field("joins")
         for lane in self.lanes:
             value: Any = spikes[lane]
@@ -358,12 +284,6 @@ class _Build:
             m.d.sync += scores.eq(unit.scores)
         m.d.comb += [unit.scores_valid.eq(valid & g.last), unit.scores_word.eq(g.word)]
         self.show("score", valid, unit.scores)
-
-    def count(self) -> None:
-        """How many values were clipped."""
-        register = Signal.like(self.unit.saturated)
-        self.module.d.sync += register.eq(popcount(self.clipped))
-        self.module.d.comb += self.unit.saturated.eq(register)
 
 
 class Flat(Pipe):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from amaranth.hdl import Array, Module, Shape, Signal, signed
+from amaranth.hdl import Array, Module, Shape, Signal
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -14,18 +14,19 @@ from ..streams import index_shape, words_of
 class Results(wiring.Component):
     """Sends the scores of ``classes`` classes, and the class, of one sample after the other.
 
+    ``row`` is the layout of a word of scores as they come, ``score`` the shape of one as it leaves.
+
     Members
     -------
-    valid, word, scores: a word of scores, ``lanes`` classes.
+    valid, word, scores: a word of scores, a class a lane.
     send: all words are there (a pulse).
     busy: they are not all sent, no word may come.
     results: the scores of the sample, then its class.
     """
 
-    def __init__(self, classes: int, lanes: int, score: Shape) -> None:
+    def __init__(self, classes: int, row: data.ArrayLayout, score: Shape) -> None:
         self.classes, self.score = classes, score
-        words = words_of(classes, lanes)
-        row = data.ArrayLayout(signed(score.width + (not score.signed)), lanes)
+        words = words_of(classes, row.length)
         super().__init__(
             {
                 "valid": In(1),

@@ -17,16 +17,16 @@ WEIGHTS_FILE = "weights.bin"
 def weight_source(words: ProgramWords) -> OnChipWeights | StreamedWeights | LoadedWeights:
     """The source that the program's sequence asks for."""
     if words.program.sequence.weights == "stream":
-        return StreamedWeights(stream_layout(words), words.lanes, words.weight)
+        return StreamedWeights(stream_layout(words), words.lanes, words.shapes.weight)
     if words.program.sequence.weights == "loaded":
-        return LoadedWeights(len(words.weight_rows), words.lanes, words.weight)
-    return OnChipWeights(words.weight_rows, words.lanes, words.weight)
+        return LoadedWeights(len(words.rows.weights), words.lanes, words.shapes.weight)
+    return OnChipWeights(words.rows.weights, words.lanes, words.shapes.weight)
 
 
 def stream_layout(words: ProgramWords) -> StreamLayout:
     """The rows of all operations in external memory."""
     return StreamLayout(
-        words.lanes * words.weight.width,
+        words.lanes * words.shapes.weight.width,
         tuple(
             words_of(op.dense.size, words.lanes) * op.dense.inputs
             for op in words.program.operations
@@ -39,15 +39,15 @@ def block_rows(words: ProgramWords) -> int:
     sequence = words.program.sequence
     if sequence.weights == "stream":
         return stream_layout(words).depth
-    return 0 if sequence.weights == "loaded" else len(words.weight_rows)
+    return 0 if sequence.weights == "loaded" else len(words.rows.weights)
 
 
 def weight_image(words: ProgramWords) -> bytes | None:
     """What ``weights.bin`` holds; None if all weights are in the Verilog."""
     if words.program.sequence.weights == "stream":
-        return stream_layout(words).image(words.weight_rows)
+        return stream_layout(words).image(words.rows.weights)
     if words.program.sequence.weights == "loaded":
-        return load_image(words.weight_rows, words.lanes * words.weight.width)
+        return load_image(words.rows.weights, words.lanes * words.shapes.weight.width)
     return None
 
 
@@ -55,8 +55,8 @@ def weight_facts(words: ProgramWords) -> dict[str, Any]:
     """The manifest's entry on weights."""
     facts: dict[str, Any] = {
         "source": words.program.sequence.weights,
-        "rows": len(words.weight_rows),
-        "row_bits": words.lanes * words.weight.width,
+        "rows": len(words.rows.weights),
+        "row_bits": words.lanes * words.shapes.weight.width,
     }
     image = weight_image(words)
     if image is not None:

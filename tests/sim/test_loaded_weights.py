@@ -60,11 +60,11 @@ def test_weights_come_first(folder, harness):
 def test_a_wrong_bit_is_found_and_its_layer_named(folder, tmp_path):
     words = ProgramWords(Program(NETWORK, SEQUENCE))
     image = bytearray((folder / "weights.bin").read_bytes())
-    size = len(image) // len(words.weight_rows)
+    size = len(image) // len(words.rows.weights)
     assert size == 8
     (k,) = [k for k, op in enumerate(words.program.operations) if op.dense.name == "b0a"]
     for i in range(12):  # of each input's weight, as not all of its neurons may spike
-        image[size * (words.row_bases[k] + i)] ^= 1
+        image[size * (words.rows.weight_bases[k] + i)] ^= 1
     wrong = altered(folder, tmp_path / "wrong", bytes(image))
     with pytest.raises(MismatchError, match="node 'b0a' current, sample"):
         cosim(wrong, NETWORK, SAMPLES, harness="native", fast=False)

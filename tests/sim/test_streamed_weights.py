@@ -100,7 +100,7 @@ def corrupted(folder: Path, target: Path, name: str) -> None:
     busiest = int(trace[operations[k].source, "spike"].sum(axis=(0, 1)).argmax())
     shutil.copytree(folder, target)
     image = bytearray((target / "weights.bin").read_bytes())
-    image[4 * (words.row_bases[k] + busiest)] ^= 1
+    image[4 * (words.rows.weight_bases[k] + busiest)] ^= 1
     (target / "weights.bin").write_bytes(image)
 
 
