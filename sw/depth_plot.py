@@ -6,6 +6,8 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
+from .svg import GRID, path, picture, text
+
 Row = dict[str, Any]
 
 PANELS = (
@@ -31,17 +33,12 @@ def plot(report: Row) -> str:
     colours = {depth: COLOURS[i % len(COLOURS)] for i, depth in enumerate(depths)}
     body = [_legend(colours, any(row["trained"] for row in networks))]
     for column, kind in enumerate(kinds):
-        body.append(_text(column * WIDTH + LEFT + 110, TOP - 14, kind, "middle", bold=True))
+        body.append(text(column * WIDTH + LEFT + 110, TOP - 14, kind, "middle", bold=True))
         mine = [row for row in networks if row["kind"] == kind]
         for place, (name, title, log) in enumerate(PANELS):
             every = [value for row in networks for _, value in _points(row, name)]
             body.append(_panel(column, place, title, log, mine, name, every, colours))
-    size = f"{WIDTH * len(kinds) + 20} {TOP + HEIGHT * len(PANELS) + 20}"
-    return (
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {size}" '
-        'font-family="sans-serif" font-size="11">\n<rect width="100%" height="100%" fill="white"/>'
-        f"\n{''.join(body)}</svg>\n"
-    )
+    return picture(WIDTH * len(kinds) + 20, TOP + HEIGHT * len(PANELS) + 20, body)
 
 
 def _points(row: Row, name: str) -> list[tuple[float, float]]:
@@ -76,18 +73,18 @@ def _panel(
     def y(value: float) -> float:
         return top + height * (high - scaled(value)) / (high - low)
 
-    out = [_text(left + width / 2, top - 3, title, "middle")]
+    out = [text(left + width / 2, top - 3, title, "middle")]
     ticks = range(int(low), int(high) + 1, max(1, int(high - low) // 4)) if log else range(5)
     for tick in ticks:
         value = 10.0**tick if log else high * tick / 4
-        out.append(_path([(left, y(value)), (left + width, y(value))], "#dddddd"))
-        out.append(_text(left - 4, y(value) + 4, f"{value:.3g}", "end"))
-    out.append(_text(left, top + height + 14, "first block", "start"))
-    out.append(_text(left + width, top + height + 14, "last", "end"))
+        out.append(path([(left, y(value)), (left + width, y(value))], GRID))
+        out.append(text(left - 4, y(value) + 4, f"{value:.3g}", "end"))
+    out.append(text(left, top + height + 14, "first block", "start"))
+    out.append(text(left + width, top + height + 14, "last", "end"))
     for row in networks:
         line = [(left + at * width, y(value)) for at, value in _points(row, name)]
         colour = "#000000" if row["trained"] else colours[row["depth"]]
-        out.append(_path(line, colour))
+        out.append(path(line, colour))
     return "".join(out)
 
 
@@ -97,16 +94,6 @@ def _legend(colours: dict[int, str], trained: bool) -> str:
     out = []
     for index, (label, colour) in enumerate(entries):
         at = LEFT + index * 110
-        out.append(_path([(at, 14), (at + 20, 14)], colour))
-        out.append(_text(at + 26, 18, label, "start"))
+        out.append(path([(at, 14), (at + 20, 14)], colour))
+        out.append(text(at + 26, 18, label, "start"))
     return "".join(out)
-
-
-def _text(x: float, y: float, text: str, anchor: str, bold: bool = False) -> str:
-    weight = ' font-weight="bold"' if bold else ""
-    return f'<text x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}"{weight}>{text}</text>\n'
-
-
-def _path(points: Sequence[tuple[float, float]], colour: str) -> str:
-    steps = " L".join(f"{x:.1f},{y:.1f}" for x, y in points)
-    return f'<path d="M{steps}" fill="none" stroke="{colour}" stroke-width="1.5"/>\n'

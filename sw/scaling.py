@@ -34,9 +34,9 @@ PIXEL = Format(5, 0, signed=False)
 
 
 def network_of(layers: int) -> Network:
-    """A stem, residual blocks of two layers, a head: 4-bit normal weights, β = 15/16.
+    """A stem, ``layers`` / 2 residual blocks, a head: 4-bit normal weights, β = 15/16.
 
-    ``layers`` is even. The branches are scaled down with depth, as trained ones are, so that the
+    ``layers`` is even; stem and head are not counted, as in every figure of depth here. The branches are scaled down with depth, as trained ones are, so that the
     currents, and the spikes, are alike at any depth.
     """
     random = np.random.default_rng(SEED)
@@ -51,7 +51,7 @@ def network_of(layers: int) -> Network:
 
     nodes: list[Any] = [Input("input", INPUTS, PIXEL), dense("stem", INPUTS, WIDTH, 1.5)]
     edges, last = [Edge("input", "stem")], "stem"
-    for block in range((layers - 2) // 2):
+    for block in range(layers // 2):
         first, second, join = f"dense{block}a", f"dense{block}b", f"add{block}"
         nodes += [lif(f"lif{block}a", 200), dense(first, WIDTH, WIDTH, 2.0)]
         nodes += [lif(f"lif{block}b", 12), dense(second, WIDTH, WIDTH, 1.0)]

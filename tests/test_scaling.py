@@ -31,7 +31,7 @@ def test_cycles_are_linear_in_depth(tmp_path):
 @pytest.mark.parametrize("layers", [10, 50, 482])
 def test_every_layer_is_alive(layers):
     network = network_of(layers)
-    assert len(network.nodes_of(Dense)) == layers
+    assert len(network.nodes_of(Dense)) == layers + 2  # stem and head
     neurons = network.nodes_of(LIF)
     trace = golden.run(network, samples_of(4), [(node.name, "spike") for node in neurons])
     rates = [trace[node.name, "spike"].mean() for node in neurons]
