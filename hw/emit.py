@@ -34,6 +34,7 @@ from .sequential.words import OVERHEAD, ProgramWords
 from .streams import words_of
 from .synapse import Synapse
 from .top import Top
+from .verilog_text import in_short_blocks
 from .words import check_input, score_shape
 
 MANIFEST_VERSION = 1
@@ -66,6 +67,7 @@ def to_verilog(
         )
     if _weights(engine) == "loaded":
         text = without_contents(text)
+    text = in_short_blocks(text)
     return text, _manifest(engine, name, text)
 
 

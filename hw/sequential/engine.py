@@ -30,13 +30,15 @@ class Phase(enum.Enum):
 
     LOAD = 0
     """The program word is read."""
-    START = 1
+    DECODE = 1
+    """It goes into registers: a block RAM answers late in a cycle, and all lanes hang on it."""
+    START = 2
     """As soon as sample and weights are there, and the results before are not in the way."""
-    FETCH = 2
+    FETCH = 3
     """The spikes of the first timestep are read."""
-    RUN = 3
+    RUN = 4
     """A token a cycle."""
-    FINISH = 4
+    FINISH = 5
     """The last token is still in the lanes."""
 
 
@@ -90,7 +92,7 @@ class Sequential(wiring.Component):
 
         phase = Signal(Phase)
         operation = Signal(lanes.operation.shape())
-        config = self.program_word(m, operation, phase == Phase.LOAD)
+        config = self.program_word(m, operation, phase == Phase.LOAD, phase == Phase.DECODE)
         m.d.comb += [lanes.config.eq(config), lanes.operation.eq(operation)]
 
         def field(name: str) -> Value:
@@ -110,6 +112,8 @@ class Sequential(wiring.Component):
         ]
         with m.Switch(phase):
             with m.Case(Phase.LOAD):
+                m.d.sync += phase.eq(Phase.DECODE)
+            with m.Case(Phase.DECODE):
                 m.d.sync += phase.eq(Phase.START)
             with m.Case(Phase.START), m.If(ready):
                 m.d.sync += phase.eq(Phase.FETCH)
@@ -174,13 +178,15 @@ class Sequential(wiring.Component):
         """The number of the last operation."""
         return len(self.program.operations) - 1
 
-    def program_word(self, m: Module, operation: Value, load: Value) -> Value:
-        """The word of ``operation``, from the cycle after ``load``."""
+    def program_word(self, m: Module, operation: Value, load: Value, decode: Value) -> Value:
+        """The word of ``operation``, read at ``load``, held from the cycle after ``decode``."""
         layout = self.words.word
         config = Signal(layout)
         if layout.size:
             rows = [layout.from_bits(word) for word in self.words.words]
             program = m.submodules.program = memory(layout, len(rows), rows)
             read = program.read_port()
-            m.d.comb += [read.addr.eq(operation), read.en.eq(load), config.eq(read.data)]
+            m.d.comb += [read.addr.eq(operation), read.en.eq(load)]
+            with m.If(decode):
+                m.d.sync += config.eq(read.data)
         return config

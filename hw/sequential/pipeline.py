@@ -93,6 +93,7 @@ class Pipeline:
 
     def count(self) -> None:
         """How many values were clipped."""
+        clipped = Signal(len(self.clipped))  # they come late in a cycle
         register = Signal.like(self.unit.saturated)
-        self.module.d.sync += register.eq(popcount(self.clipped))
+        self.module.d.sync += [clipped.eq(Cat(*self.clipped)), register.eq(popcount(clipped))]
         self.module.d.comb += self.unit.saturated.eq(register)

@@ -227,6 +227,6 @@ class ProgramWords:
         return words_of(op.dense.size, self.lanes) * (events + steps) + OVERHEAD
 
 
-OVERHEAD = 11
-"""Cycles that an operation takes beside its events and ends of timesteps: three until the first is
+OVERHEAD = 12
+"""Cycles that an operation takes beside its events and ends of timesteps: four until the first is
 there, eight until the last has left the lanes."""
