@@ -26,7 +26,7 @@ IMAGE_MODELS = (*_RESNETS, *CHAINS)
 _LEAST = {
     "blocks": 1, "width": 1, "stem_stride": 1, "steps": 1, "epochs": 1, "qat_epochs": 1,
     "batch": 2, "shift": 0, "label_smoothing": 0, "activity": 0, "lyapunov_weight": 0,
-    "checkpoint": 0,
+    "checkpoint": 0, "branch_power": 0,
 }  # fmt: skip
 
 
@@ -49,9 +49,10 @@ class TrainConfig:
         beta, threshold, reset, reset_delay: of every neuron of a residual classifier.
         norm: of a residual classifier and of ``"layers"``, see :class:`reslif.sw.nn.ResidualSNN`
             and :class:`reslif.sw.nn.LayeredSNN`.
-        zero_gamma, checkpoint: of a residual classifier, see :class:`reslif.sw.nn.DeepSNNStack`.
+        zero_gamma, branch_power, checkpoint: of a residual classifier, see
+            :class:`reslif.sw.nn.DeepSNNStack`.
         scaled_lr: the last parameters of each branch of a membrane-shortcut classifier learn at
-            1/√blocks of the learning rate, see :mod:`reslif.sw.pace`.
+            1/blocks^branch_power of the learning rate, see :mod:`reslif.sw.pace`.
         neuron, neuron_options: of ``"layers"``, see :class:`reslif.sw.nn.LayeredSNN`.
         readout: how the last layer's currents become scores; all but ``"sum_current"`` have one
             more layer of neurons, which does not reset where its membrane is read.
@@ -94,6 +95,7 @@ class TrainConfig:
     neuron_options: Mapping[str, Any] = field(default_factory=dict)
     norm: str = "batch"
     zero_gamma: bool = False
+    branch_power: float = 0.5
     checkpoint: int = 0
     scaled_lr: bool = False
     readout: ReadoutKind = "sum_current"
@@ -188,7 +190,8 @@ def build_model(config: TrainConfig, data: Dataset) -> nn.Module:
         data.inputs, data.classes, config.width, config.blocks, config.block_type, op=config.op,
         beta=config.beta, threshold=config.threshold,
         neuron={"reset_mechanism": config.reset, "reset_delay": config.reset_delay},
-        norm=config.norm, zero_gamma=config.zero_gamma, checkpoint=config.checkpoint,
+        norm=config.norm, zero_gamma=config.zero_gamma, branch_power=config.branch_power,
+        checkpoint=config.checkpoint,
     )  # fmt: skip
     if config.readout == "count":
         spiking = LIF(config.beta, config.threshold, reset_mechanism=config.reset)

@@ -36,8 +36,9 @@ PIXEL = Format(5, 0, signed=False)
 def network_of(layers: int) -> Network:
     """A stem, ``layers`` / 2 residual blocks, a head: 4-bit normal weights, β = 15/16.
 
-    ``layers`` is even; stem and head are not counted, as in every figure of depth here. The branches are scaled down with depth, as trained ones are, so that the
-    currents, and the spikes, are alike at any depth.
+    ``layers`` is even; stem and head are not counted, as in every figure of depth here. The
+    branches are scaled down with depth, as trained ones are, so that the currents, and the spikes,
+    are alike at any depth.
     """
     random = np.random.default_rng(SEED)
 

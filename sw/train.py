@@ -174,7 +174,7 @@ def train_quantised(
             settings=_settings(config, data, without=("device",)),
             adapt=adapt_scales,
             measures=rates.measures,
-            paces=graph_paces(graph) if config.scaled_lr else {},
+            paces=graph_paces(graph, config.branch_power) if config.scaled_lr else {},
         )
     )
     return load_network(best), result
@@ -237,8 +237,8 @@ def _settings(config: TrainConfig, data: Dataset, without: tuple[str, ...]) -> d
     if config.model not in CHAINS:  # what a run does not depend on need not keep it from resuming
         without = (*without, "lyapunov_weight", "lyapunov_target")
     without = (*without, "checkpoint")  # it changes nothing
-    for name in ("zero_gamma", "scaled_lr"):
-        if not getattr(config, name):
+    for name in ("zero_gamma", "scaled_lr", "branch_power"):
+        if getattr(config, name) == getattr(TrainConfig, name):
             without = (*without, name)
     fields = {name: value for name, value in asdict(config).items() if name not in without}
     return {**fields, "data": data.digest, "split": data.split, "samples": len(data.train)}

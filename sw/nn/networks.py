@@ -132,8 +132,8 @@ class ResidualSNN(nn.Module):
         op: join of SEW blocks.
         beta, threshold: of every LIF.
         neuron: further options for every :class:`LIF`.
-        norm: behind every weight layer but the head; as ``zero_gamma`` and ``checkpoint`` see
-            :class:`DeepSNNStack`.
+        norm: behind every weight layer but the head; as ``zero_gamma``,
+            ``branch_power`` and ``checkpoint`` see :class:`DeepSNNStack`.
     """
 
     def __init__(
@@ -150,6 +150,7 @@ class ResidualSNN(nn.Module):
         neuron: dict[str, object] | None = None,
         norm: str = "batch",
         zero_gamma: bool = False,
+        branch_power: float = 0.5,
         checkpoint: int = 0,
     ) -> None:
         super().__init__()
@@ -164,7 +165,7 @@ class ResidualSNN(nn.Module):
         )
         self.stack = DeepSNNStack(
             width, blocks, block_type, threshold=threshold, norm=norm, op=op, neuron=options,
-            zero_gamma=zero_gamma, checkpoint=checkpoint,
+            zero_gamma=zero_gamma, branch_power=branch_power, checkpoint=checkpoint,
         )  # fmt: skip
         self.head = nn.Linear(width, classes)
         self.readout = SumCurrent()

@@ -36,6 +36,7 @@ class DeepSNNStack(SteppedModule):
         op: join of SEW blocks.
         zero_gamma: every branch starts switched off, so that the stack starts as the identity;
             else at a gain that keeps every block alive and the sum of all branches bounded.
+        branch_power: of ``"ms"`` that gain is 1/blocks^branch_power.
         checkpoint: in training keep only what passes between groups of so many blocks, and
             compute the rest again on the way back: less memory, more time, the same gradients.
             0 keeps everything.
@@ -53,16 +54,22 @@ class DeepSNNStack(SteppedModule):
         op: str = "or",
         neuron: dict[str, object] | None = None,
         zero_gamma: bool = False,
+        branch_power: float = 0.5,
         checkpoint: int = 0,
     ) -> None:
         super().__init__()
         if n_blocks < 1:
             raise LayerError(f"DeepSNNStack: n_blocks is {n_blocks}; it must be at least 1")
+        if branch_power < 0:
+            raise LayerError(f"DeepSNNStack: branch_power is {branch_power}; it must be at least 0")
         if checkpoint < 0:
             raise LayerError(f"DeepSNNStack: checkpoint is {checkpoint}; it must be at least 0")
         self.n_features, self.block_type = n_features, block_type
         self.checkpoint = checkpoint
-        gain = 0.0 if zero_gamma else _branch_gain(block_type, n_blocks, norm)
+        self.branch_scale = n_blocks**-branch_power
+        """Of a membrane-shortcut branch, whose sum over the depth this keeps bounded."""
+        gain = _branch_gain(block_type, n_blocks, norm)
+        gain = 0.0 if zero_gamma else self.branch_scale if block_type == "ms" else gain
 
         def block() -> SteppedModule:
             if block_type == "ms":
@@ -112,14 +119,11 @@ class DeepSNNStack(SteppedModule):
 
 
 def _branch_gain(block_type: str, n_blocks: int, norm: bool | str) -> float:
-    """How strong a branch starts: γ of its last norm, or the scale of its last weights.
+    """How strong a SEW or plain branch starts: its last norm's γ, or its last weights' scale.
 
-    At 1/√blocks the Jacobian's singular values stay near 1 whatever the depth. A SEW branch must
-    still reach its threshold: at 1/√blocks it never fires in a deep stack. Measured at 4 to 241
-    blocks and 8 steps: every branch fires, no layer saturates.
+    A SEW branch must reach its threshold: at 1/√blocks it never fires in a deep stack. Measured at
+    4 to 241 blocks and 8 steps: every branch fires, no layer saturates.
     """
     if block_type == "plain":
         return 1.0
-    if block_type == "ms":
-        return 1 / math.sqrt(n_blocks)
     return max(1 / math.sqrt(n_blocks), 0.25) if norm else n_blocks**-0.125

@@ -35,12 +35,21 @@ def test_the_last_parameters_of_each_branch_are_named(norm: str, last: str) -> N
     assert set(branch_paces(model.stack)) == {name.removeprefix("stack.") for name in expected}
 
 
+def test_the_power_is_that_of_the_branches_start() -> None:
+    for power in (0.5, 1.0):
+        model = ResidualSNN(16, 3, 8, 4, "ms", branch_power=power)
+        assert set(branch_paces(model).values()) == {4**-power}
+        assert model.stack.blocks[0].norm2.weight.unique().tolist() == [4**-power]
+    with pytest.raises(TrainError, match="branch_power is -1"):
+        replace(SMALL, branch_power=-1)
+
+
 def test_so_are_their_synapses_in_the_graph() -> None:
     data = load_dataset("digits").first(64)
     samples = data.train.over_time(2)
     real = seen(torch.tensor(samples[:, :8], dtype=torch.float64), data.format.step, None)
     graph = from_torch(build_model(SMALL, data).eval(), real, data.format)
-    paces = graph_paces(graph)
+    paces = graph_paces(graph, 0.5)
     module = QATNetwork(plan(graph, samples, QuantiseConfig()), graph)
     names = {name for name, _ in module.named_parameters()}
     assert set(paces) <= names
@@ -49,6 +58,7 @@ def test_so_are_their_synapses_in_the_graph() -> None:
     }
     assert len(paces) == 8
     assert set(paces.values()) == {HALF}
+    assert set(graph_paces(graph, 1.0).values()) == {1 / 4}
 
 
 def moved(folder: Path, scaled: bool) -> dict[str, float]:
@@ -78,8 +88,8 @@ def test_quantised_training_takes_them_too(tmp_path: Path, monkeypatch) -> None:
     data = load_dataset("digits").first(64)
     asked = []
 
-    def watched(graph):
-        asked.append(graph_paces(graph))
+    def watched(graph, power):
+        asked.append(graph_paces(graph, power))
         return asked[-1]
 
     monkeypatch.setattr("reslif.sw.train.graph_paces", watched)
