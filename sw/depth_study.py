@@ -60,14 +60,14 @@ def depth_study(
     with one_thread(), Progress("depth", len(jobs) + trained.is_file()) as progress:
         for kind, depth in jobs:
             chosen = replace(config, block_type=kind, blocks=depth // 2)
-            model = _residual(chosen, data)
+            model = residual(chosen, data)
             reestimate(model, data.train[:256], chosen, data.format.step)
             rows.append(_row(model, chosen, data, samples, jacobians))
             progress.update(len(rows), f"{kind} {depth}")
         if trained.is_file():
-            model = _residual(config, data)
+            model = residual(config, data)
             load_module(model, trained)
-            rows.append(_row(model, config, data, samples, jacobians) | _used(model, config, data))
+            rows.append(_row(model, config, data, samples, jacobians) | used(model, config, data))
             progress.update(len(rows), "trained")
     return {
         "steps": config.steps, "width": config.width, "seed": config.seed, "samples": samples,
@@ -75,7 +75,8 @@ def depth_study(
     }  # fmt: skip
 
 
-def _residual(config: TrainConfig, data: Dataset) -> ResidualSNN:
+def residual(config: TrainConfig, data: Dataset) -> ResidualSNN:
+    """The untrained residual classifier of ``config``."""
     model = build_model(config, data)
     assert isinstance(model, ResidualSNN)
     return model
@@ -99,8 +100,8 @@ def _row(
     }
 
 
-def _used(model: ResidualSNN, config: TrainConfig, data: Dataset) -> Row:
-    """Whether the trained branches count."""
+def used(model: ResidualSNN, config: TrainConfig, data: Dataset) -> Row:
+    """Whether the trained branches count: test accuracy whole, and without each quarter's."""
 
     def accuracy() -> float:
         return accuracy_float(model, data.test, config.steps, data.format.step)

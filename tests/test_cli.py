@@ -88,6 +88,25 @@ def test_stages_leave_a_report(finished):
     assert not [path for path in run.rglob("*") if "tmp" in path.name]
 
 
+def test_layers_that_take_turns_are_all_in_the_bound(finished, tmp_path, monkeypatch):
+    """On the sequential engine the additions of all layers count, not of the slowest alone."""
+    recipe, run = finished
+    sequential = tmp_path / "tiny.toml"
+    sequential.write_text(recipe.read_text().replace("neuron_lanes = 2", 'engine = "sequential"'))
+    other = tmp_path / "run"
+    other.mkdir()
+    for name in ("train.json", "quantise.json", "network.safetensors"):
+        shutil.copy(run / name, other)
+    for verb in ("generate", "cosim"):
+        assert reslif(monkeypatch, verb, sequential, "--out", other) == 0
+    before, after = (json.loads((place / "cosim.json").read_text()) for place in (run, other))
+    assert after["classes"] == before["classes"]
+    bound = after["results"]["event_bound"]
+    assert bound > before["results"]["event_bound"]
+    # Beside its additions a layer of so few events pays for its start and for its timesteps' ends.
+    assert 1 < after["results"]["cycles_over_bound"] < 2
+
+
 def test_evaluate_agrees_with_the_report(finished, monkeypatch, capsys):
     _, run = finished
     assert reslif(monkeypatch, "evaluate", run / "network.safetensors", "--data", "digits") == 0

@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 import torch
 from data_folders import pictures, write_cifar, write_idx
-from reslif.hw.folding import Plan
+from reslif.hw.folding import Folding, Plan
+from reslif.hw.sequential.program import Program
 from reslif.sw import from_torch
 from reslif.sw.flow import Run, check, folding_of
 from reslif.sw.image_sets import IMAGE_SETS
@@ -46,7 +47,11 @@ def test_a_recipe_leads_to_a_design(path: Path, tmp_path: Path) -> None:
     settings = QuantiseConfig(bits=config.bits, guard_bits=config.guard_bits)
     network = plan(graph, inputs, settings).network
     assert network.nodes_of(Neuron)
-    assert Plan(network, folding_of(run.recipe)).folds
+    folding = folding_of(run.recipe)
+    if isinstance(folding, Folding):
+        assert Plan(network, folding).folds
+    else:
+        assert Program(network, folding).operations
 
 
 def test_there_is_a_recipe_for_every_neuron() -> None:

@@ -59,12 +59,15 @@ def _simulated(run: Run, count: int, probes: str, stalls: Any) -> dict[str, Any]
 
 
 def _event_bound(run: Run, count: int) -> float:
-    """The cycles a sample that its additions alone need where they are most, over ``count``."""
+    """The cycles a sample that its additions alone need, over ``count``: of layers that work at
+    the same time where they are most, of layers that take turns all of them.
+    """
     from ...hw.bound import event_bound
     from ...sim.activity import measured
 
     network, test = run.network, run.data().test[:count]
-    layers = json.loads((run.folder / "manifest.json").read_text())["layers"]
+    manifest = json.loads((run.folder / "manifest.json").read_text())
+    layers, take_turns = manifest["layers"], manifest["engine"] == "sequential"
     parallel = {e["name"]: e["lanes"] * e.get("taps", 1) for e in layers if "lanes" in e}
     total: dict[str, float] = {}
     for first in range(0, count, 32):  # what fits the memory at once
@@ -72,7 +75,7 @@ def _event_bound(run: Run, count: int) -> float:
         activity = measured(network, part.over_time(network.max_steps))
         for name, cycles in event_bound(network, parallel, activity).items():
             total[name] = total.get(name, 0.0) + cycles * len(part) * network.max_steps
-    return max(total.values()) / count
+    return (sum if take_turns else max)(total.values()) / count
 
 
 def stalls_of(recipe: Recipe) -> Any:

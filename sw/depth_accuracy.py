@@ -1,0 +1,130 @@
+"""What depth does to accuracy: one recipe's network at several depths, with several seeds.
+
+``python -m reslif.sw.depth_accuracy recipe.toml out.json`` repeats it; the test samples are used
+here only. Networks that were trained below ``--folder`` by an earlier run are not trained again.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import platform
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from .data import Dataset, load_dataset
+from .depth import first_over_last, measure_blocks
+from .depth_study import residual, used
+from .fit import load_module, one_thread
+from .models import TrainConfig, seen
+from .network_file import write_atomically
+from .recipe import checked, load_recipe
+from .study import Row, study
+from .train import FLOAT_FILE
+
+SAMPLES = 512
+"""Training samples of which gradients are measured."""
+NETWORKS = ("ms:482", "ms:10", "plain:482")
+
+
+def depth_accuracy(
+    config: TrainConfig, data: Dataset, folder: Path, networks: Iterable[str], seeds: int
+) -> Iterable[Row]:
+    """A row for each of ``networks`` (kind:layers) and each seed, as they come.
+
+    Accuracies are on the test samples; ``bits`` of them by the golden model of the network after
+    quantised training, but of plain networks, which are there for contrast.
+    """
+    for name in networks:
+        kind, _, layers = name.partition(":")
+        for seed in range(seeds):
+            chosen: TrainConfig = replace(
+                config, block_type=kind, blocks=int(layers) // 2, seed=seed,
+                scaled_lr=config.scaled_lr and kind == "ms",
+            )  # type: ignore[arg-type]  # fmt: skip
+            place = folder / f"{kind}_{layers}_{seed}"
+            place.mkdir(parents=True, exist_ok=True)
+            bits = [] if kind == "plain" else [config.bits]
+            first, quantised = study(chosen, data, bits, place)
+            model = residual(chosen, data)
+            load_module(model, place / FLOAT_FILE)
+            part = data.train[:SAMPLES]
+            raw = torch.tensor(part.over_time(config.steps), dtype=torch.float32)
+            with one_thread():
+                blocks = measure_blocks(
+                    model, seen(raw, data.format.step, None), torch.tensor(part.labels), 1
+                )
+                parts = used(model, chosen, data)
+            yield {
+                "kind": kind, "layers": int(layers), "seed": seed, "float": first["accuracy"],
+                **{f"{row['bits']}bit": row["accuracy"] for row in quantised},
+                **{f"{row['bits']}bit_digest": row["digest"] for row in quantised},
+                "without": parts["without"],
+                "gradient": first_over_last(blocks["gradient"]),
+                "signal": first_over_last(blocks["signal"]),
+                "ratio": float(np.mean(blocks["ratio"])),
+                "seconds": sum(row["seconds"] for row in (first, *quantised)),
+            }  # fmt: skip
+
+
+def lines(rows: Sequence[Row]) -> list[str]:
+    """A Markdown table of means over seeds and, of accuracies, lowest and highest."""
+    out = [
+        "| network | float | quantised | gradient 1st / last | without a quarter |",
+        "|" + "---|" * 5,
+    ]
+    for kind, layers in dict.fromkeys((row["kind"], row["layers"]) for row in rows):
+        mine = [row for row in rows if (row["kind"], row["layers"]) == (kind, layers)]
+        bits = next((key for key in mine[0] if key.endswith("bit")), None)
+        quarters = np.mean([row["without"] for row in mine], axis=0)
+        gradients = [row["gradient"] for row in mine if row["gradient"] is not None]
+        cells = (
+            f"{kind}, {layers} layers",
+            _spread([row["float"] for row in mine]),
+            _spread([row[bits] for row in mine]) if bits else "-",
+            f"{min(gradients):.2g} to {max(gradients):.2g}" if gradients else "-",
+            ", ".join(f"{part:.1%}" for part in quarters),
+        )
+        out.append("| " + " | ".join(cells) + " |")
+    return out
+
+
+def _spread(values: Sequence[float]) -> str:
+    return f"{np.mean(values):.2%} ({min(values):.2%} to {max(values):.2%})"
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """See ``--help``."""
+    parser = argparse.ArgumentParser(prog="python -m reslif.sw.depth_accuracy", description=__doc__)
+    parser.add_argument("recipe", type=Path)
+    parser.add_argument("output", type=Path, help="JSON file to write")
+    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--networks", nargs="+", default=list(NETWORKS), metavar="KIND:LAYERS")
+    parser.add_argument("--folder", type=Path, default=Path("runs/depth_accuracy"))
+    chosen = parser.parse_args(arguments)
+    recipe = load_recipe(chosen.recipe)
+    config: TrainConfig = checked(TrainConfig, recipe.train, f"recipe {chosen.recipe}: [train]")
+    data = load_dataset(recipe.data.set, recipe.data.split, recipe.data.seed)  # type: ignore[arg-type]
+    rows: list[dict[str, Any]] = []
+    folder = chosen.folder / recipe.name
+    for row in depth_accuracy(config, data, folder, chosen.networks, chosen.seeds):
+        rows.append(row)
+        report = {
+            "recipe": recipe.name,
+            "config": asdict(config),
+            "versions": {"python": platform.python_version(), "torch": torch.__version__},
+            "data": data.digest,
+            "samples": SAMPLES,
+            "rows": rows,
+        }
+        write_atomically(chosen.output, (json.dumps(report, indent=1) + "\n").encode())
+    print("\n".join(lines(rows)))
+
+
+if __name__ == "__main__":
+    main()
