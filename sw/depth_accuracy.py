@@ -12,7 +12,6 @@ import platform
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -20,7 +19,7 @@ import torch
 from .data import Dataset, load_dataset
 from .depth import first_over_last, measure_blocks
 from .depth_study import residual, used
-from .fit import load_module, one_thread
+from .fit import TrainError, load_module, one_thread
 from .models import TrainConfig, seen
 from .network_file import write_atomically
 from .recipe import checked, load_recipe
@@ -41,10 +40,10 @@ def depth_accuracy(
     quantised training, but of plain networks, which are there for contrast.
     """
     for name in networks:
-        kind, _, layers = name.partition(":")
+        kind, layers = _parts(name)
         for seed in range(seeds):
             chosen: TrainConfig = replace(
-                config, block_type=kind, blocks=int(layers) // 2, seed=seed,
+                config, block_type=kind, blocks=layers // 2, seed=seed,
                 scaled_lr=config.scaled_lr and kind == "ms",
             )  # type: ignore[arg-type]  # fmt: skip
             place = folder / f"{kind}_{layers}_{seed}"
@@ -61,7 +60,7 @@ def depth_accuracy(
                 )
                 parts = used(model, chosen, data)
             yield {
-                "kind": kind, "layers": int(layers), "seed": seed, "float": first["accuracy"],
+                "kind": kind, "layers": layers, "seed": seed, "float": first["accuracy"],
                 **{f"{row['bits']}bit": row["accuracy"] for row in quantised},
                 **{f"{row['bits']}bit_digest": row["digest"] for row in quantised},
                 "without": parts["without"],
@@ -70,6 +69,13 @@ def depth_accuracy(
                 "ratio": float(np.mean(blocks["ratio"])),
                 "seconds": sum(row["seconds"] for row in (first, *quantised)),
             }  # fmt: skip
+
+
+def _parts(name: str) -> tuple[str, int]:
+    kind, _, layers = name.partition(":")
+    if not layers.isdecimal() or not int(layers) or int(layers) % 2:
+        raise TrainError(f"network is {name!r}, must be kind:layers, as ms:482; layers are even")
+    return kind, int(layers)
 
 
 def lines(rows: Sequence[Row]) -> list[str]:
@@ -98,19 +104,12 @@ def _spread(values: Sequence[float]) -> str:
     return f"{np.mean(values):.2%} ({min(values):.2%} to {max(values):.2%})"
 
 
-def main(arguments: Sequence[str] | None = None) -> None:
-    """See ``--help``."""
-    parser = argparse.ArgumentParser(prog="python -m reslif.sw.depth_accuracy", description=__doc__)
-    parser.add_argument("recipe", type=Path)
-    parser.add_argument("output", type=Path, help="JSON file to write")
-    parser.add_argument("--seeds", type=int, default=3)
-    parser.add_argument("--networks", nargs="+", default=list(NETWORKS), metavar="KIND:LAYERS")
-    parser.add_argument("--folder", type=Path, default=Path("runs/depth_accuracy"))
-    chosen = parser.parse_args(arguments)
+def _study(chosen: argparse.Namespace) -> list[Row]:
+    """Rows of all networks; the report on disk grows with them."""
     recipe = load_recipe(chosen.recipe)
     config: TrainConfig = checked(TrainConfig, recipe.train, f"recipe {chosen.recipe}: [train]")
     data = load_dataset(recipe.data.set, recipe.data.split, recipe.data.seed)  # type: ignore[arg-type]
-    rows: list[dict[str, Any]] = []
+    rows: list[Row] = []
     folder = chosen.folder / recipe.name
     for row in depth_accuracy(config, data, folder, chosen.networks, chosen.seeds):
         rows.append(row)
@@ -123,6 +122,22 @@ def main(arguments: Sequence[str] | None = None) -> None:
             "rows": rows,
         }
         write_atomically(chosen.output, (json.dumps(report, indent=1) + "\n").encode())
+    return rows
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """See ``--help``."""
+    parser = argparse.ArgumentParser(prog="python -m reslif.sw.depth_accuracy", description=__doc__)
+    parser.add_argument("recipe", type=Path)
+    parser.add_argument("output", type=Path, help="JSON file to write")
+    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--networks", nargs="+", default=list(NETWORKS), metavar="KIND:LAYERS")
+    parser.add_argument("--folder", type=Path, default=Path("runs/depth_accuracy"))
+    chosen = parser.parse_args(arguments)
+    try:
+        rows = _study(chosen)
+    except ValueError as error:  # one line for whoever typed it
+        parser.error(str(error))
     print("\n".join(lines(rows)))
 
 
