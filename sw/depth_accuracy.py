@@ -18,7 +18,7 @@ import torch
 
 from .data import Dataset, load_dataset
 from .depth import first_over_last, measure_blocks
-from .depth_study import residual, used
+from .depth_study import of_depth, residual, used
 from .fit import TrainError, load_module, one_thread
 from .models import TrainConfig, seen
 from .network_file import write_atomically
@@ -42,10 +42,7 @@ def depth_accuracy(
     for name in networks:
         kind, layers = _parts(name)
         for seed in range(seeds):
-            chosen: TrainConfig = replace(
-                config, block_type=kind, blocks=layers // 2, seed=seed,
-                scaled_lr=config.scaled_lr and kind == "ms",
-            )  # type: ignore[arg-type]  # fmt: skip
+            chosen = replace(of_depth(config, kind, layers), seed=seed)
             place = folder / f"{kind}_{layers}_{seed}"
             place.mkdir(parents=True, exist_ok=True)
             bits = [] if kind == "plain" else [config.bits]

@@ -59,7 +59,7 @@ def depth_study(
     rows: list[Row] = []
     with one_thread(), Progress("depth", len(jobs) + trained.is_file()) as progress:
         for kind, depth in jobs:
-            chosen = replace(config, block_type=kind, blocks=depth // 2)
+            chosen = of_depth(config, kind, depth)
             model = residual(chosen, data)
             reestimate(model, data.train[:256], chosen, data.format.step)
             rows.append(_row(model, chosen, data, samples, jacobians))
@@ -73,6 +73,12 @@ def depth_study(
         "steps": config.steps, "width": config.width, "seed": config.seed, "samples": samples,
         "jacobians": jacobians, "data": data.digest, "networks": rows,
     }  # fmt: skip
+
+
+def of_depth(config: TrainConfig, kind: str, layers: int) -> TrainConfig:
+    """``config`` for another block type and so many layers in residual blocks."""
+    scaled = config.scaled_lr and kind == "ms"  # the others have no such branches
+    return replace(config, block_type=kind, blocks=layers // 2, scaled_lr=scaled)  # type: ignore[arg-type]
 
 
 def residual(config: TrainConfig, data: Dataset) -> ResidualSNN:

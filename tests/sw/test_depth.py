@@ -187,6 +187,12 @@ def test_a_study_of_untrained_networks_and_the_trained_one(report, data, tmp_pat
     assert again["networks"] == rows[:-1]
 
 
+def test_settings_of_membrane_shortcuts_are_no_hindrance(data, tmp_path) -> None:
+    scaled = replace(SMALL, scaled_lr=True, branch_power=1.0)
+    rows = depth_study(scaled, data, tmp_path, depths=(2,), samples=16, jacobians=1)["networks"]
+    assert [row["kind"] for row in rows] == ["ms", "sew", "plain"]
+
+
 def test_accuracy_without_a_quarter_is_that_of_the_network_without(data, tmp_path) -> None:
     model, _ = train_float(SMALL, data, tmp_path)
     assert isinstance(model, ResidualSNN)
