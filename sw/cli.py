@@ -228,7 +228,9 @@ def depth(
     run.write("depth", {"recipe": run.recipe.name, **result})
     write_atomically(run.folder / "depth.svg", plot(result).encode())
     heading, *rows = lines(result)
-    table = Table(*heading, title=run.recipe.name)
+    table = Table(title=run.recipe.name, box=None, pad_edge=False)
+    for name in heading:
+        table.add_column(name, overflow="fold")
     for row in rows:
         table.add_row(*row)
     console.print(table)
