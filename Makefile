@@ -25,7 +25,7 @@ bench: $(READY)
 	$(BIN)/python tests/training_speed.py runs/bench/training_speed.json
 
 accuracy: $(READY)
-	$(BIN)/python -m reslif.sw.study runs/accuracy.json
+	$(BIN)/python -m reslif.sw.studies.accuracy runs/accuracy.json
 
 neurons: $(READY)
 	$(BIN)/python tests/neuron_report.py docs/neurons.md runs/neurons.json

@@ -18,15 +18,17 @@ def in_short_blocks(text: str) -> str:
     A file without a longer block comes back as it is.
     """
     lines: list[str] = []
-    indent, count = "", 0
+    indent, count, inside = "", 0, False
     for line in text.splitlines(keepends=True):
         statement = line.strip()
         if statement == _START:
-            indent, count = line[: line.index(_START)], 0
-        elif _ROW.fullmatch(statement):
+            indent, count, inside = line[: line.index(_START)], 0, True
+        elif inside and _ROW.fullmatch(statement):
             if count == LONGEST:
                 lines += [f"{indent}{_END}\n", f"{indent}{_START}\n"]
                 count = 0
             count += 1
+        else:  # such statements are in other blocks too
+            inside = False
         lines.append(line)
     return "".join(lines)

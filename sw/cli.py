@@ -186,8 +186,8 @@ def bench(
     out: Annotated[Path, typer.Option(help="Where designs and figures go.")] = Path("runs/bench"),
 ) -> None:
     """Area, speed and cycles of two published networks, built with this flow."""
-    from .bench import bench as measure
-    from .bench import show as show_bench
+    from .studies.bench import bench as measure
+    from .studies.bench import show as show_bench
 
     show_bench(measure(out, console.print), console)
 
@@ -200,9 +200,9 @@ def scaling(
 ) -> None:
     """Cycles, area and times of the sequential engine over depth."""
     from .network_file import write_atomically
-    from .scaling import lines
-    from .scaling import scaling as measure
-    from .scaling_plot import plot
+    from .studies.scaling import lines
+    from .studies.scaling import scaling as measure
+    from .studies.scaling_plot import plot
 
     rows = measure(out, console.print, _numbers("layers", layers), place)
     write_atomically(out / "scaling.svg", plot(rows).encode())
@@ -218,9 +218,9 @@ def depth(
     samples: Annotated[int, typer.Option(help="Training samples to measure on.")] = 64,
 ) -> None:
     """Measure what depth does to a recipe's network, block by block, trained or not."""
-    from .depth_plot import plot
-    from .depth_study import depth_study, lines
     from .network_file import write_atomically
+    from .studies.depth import depth_study, lines
+    from .studies.depth_plot import plot
 
     layers = _numbers("depths", depths)
     run = _run(recipe, out, data_dir)
@@ -235,6 +235,27 @@ def depth(
         table.add_row(*row)
     console.print(table)
     console.print(f"  {run.folder / 'depth.json'}, {run.folder / 'depth.svg'}", markup=False)
+
+
+@app.command("depth-accuracy")
+def depth_accuracy(
+    recipe: RecipeFile,
+    out: Out = None,
+    data_dir: DataDir = None,
+    networks: Annotated[str, typer.Option(help="Kinds and layers.")] = "ms:482,ms:10,plain:482",
+    seeds: Annotated[int, typer.Option(help="Networks of each.")] = 3,
+) -> None:
+    """Train a recipe's network at several depths, with several seeds: means and spread."""
+    from .studies.depth_accuracy import depth_accuracy as measure
+    from .studies.depth_accuracy import lines, report
+
+    run = _run(recipe, out, data_dir)
+    config, data, rows = run.train_config(), run.data(), []
+    folder = run.folder / "depth_accuracy"
+    for row in measure(config, data, folder, networks.split(","), seeds):
+        rows.append(row)
+        run.write("depth_accuracy", {"recipe": run.recipe.name, **report(config, data, rows)})
+    console.print("\n".join(lines(rows)), markup=False)
 
 
 def show(result: dict[str, Any]) -> None:

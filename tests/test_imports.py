@@ -29,7 +29,7 @@ MAY_IMPORT = {
     "sw": {"sw"},
 }
 CLI = "sw.cli"
-FRONT_DOOR = {CLI, "sw.flow", "sw.recipe", "sw.bench", "sw.scaling"}
+FRONT_DOOR = {CLI, "sw.flow", "sw.recipe", "sw.studies.bench", "sw.studies.scaling"}
 """The command: it alone may import the other rooms, and only when a verb needs them."""
 
 WITHOUT_TORCH = {

@@ -45,6 +45,13 @@ def test_what_is_short_stays_as_it_is():
     assert in_short_blocks(text) == text
 
 
+def test_statements_of_other_blocks_are_no_contents():
+    row = "    word[{}] = 1'h0;\n"
+    begun = "  initial begin\n" + row.format(0) * LONGEST + "  end\n"
+    text = f"{begun}  always @* begin\n{row.format(1)}    if (busy)\n{row.format(2)}  end\n"
+    assert in_short_blocks(text) == text
+
+
 def test_escaped_names():
     row = "    \\program [{}] = 60'h0f;\n"
     text = "  initial begin\n" + "".join(row.format(i) for i in range(LONGEST + 1)) + "  end\n"

@@ -11,13 +11,13 @@ import pytest
 import torch
 from reslif.sw.data import Dataset, load_dataset
 from reslif.sw.fit import TrainError
-from reslif.sw.lyapunov_plot import plot
-from reslif.sw.lyapunov_study import CONFIG, means, part, sweep, table
 from reslif.sw.models import CHAINS, build_model, seen
 from reslif.sw.nn import LIF, SumCurrent
+from reslif.sw.studies.lyapunov import CONFIG, means, part, sweep, table
+from reslif.sw.studies.lyapunov_plot import plot
 from reslif.sw.train import TrainConfig, train_float
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 TINY = replace(CONFIG, widths=(4, 8), steps=4, epochs=2, batch=16, lr=1e-2)
 
 
@@ -110,7 +110,7 @@ def test_a_sweep_goes_on_where_it_stopped(
             "spike_rate": 0.2, "accuracy": 0.7 + seed / 100, "exponent": -0.1,
         }  # fmt: skip
 
-    monkeypatch.setattr("reslif.sw.lyapunov_study.run", fake)
+    monkeypatch.setattr("reslif.sw.studies.lyapunov.run", fake)
     out = tmp_path / "report.json"
     arguments = (CONFIG, digits, out, tmp_path, (0.0, 1.0), (0.0, -0.6), 2)
     with pytest.raises(KeyboardInterrupt):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from .svg import GRID, dot, path, picture, text
+from ..svg import GRID, dot, path, picture, text
 
 PANELS = (
     ("cycles_per_sample", "cycles a sample"),
@@ -19,7 +19,7 @@ WIDTH, HEIGHT, LEFT, TOP = 260, 210, 56, 30
 
 
 def plot(rows: Sequence[Mapping[str, Any]]) -> str:
-    """``rows`` of :func:`reslif.sw.scaling.scaling`, each measure over the number of layers."""
+    """``rows`` of :func:`.scaling.scaling`, each measure over the number of layers."""
     shown = [(name, title) for name, title in PANELS if sum(name in row for row in rows) > 1]
     body = [_panel(index, *panel, rows) for index, panel in enumerate(shown)]
     keys = ((BLOCK, "weights in block RAM"), (STREAM, "weights in external memory"))

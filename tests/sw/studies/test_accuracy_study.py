@@ -6,9 +6,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from reslif.sw import golden, study
+from reslif.sw import golden
 from reslif.sw.data import Samples, load_dataset
 from reslif.sw.network import LIF
+from reslif.sw.studies import accuracy as study
 from reslif.sw.train import TrainConfig
 
 

@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
-from .svg import GRID, path, picture, text
+from ..svg import GRID, path, picture, text
 
 Row = dict[str, Any]
 
@@ -26,7 +26,7 @@ FLOOR = 1e-8
 
 
 def plot(report: Row) -> str:
-    """``report`` of :func:`reslif.sw.depth_study.depth_study`; a column for each block type."""
+    """``report`` of :func:`reslif.sw.studies.depth.depth_study`; a column for each block type."""
     networks: Sequence[Row] = report["networks"]
     kinds = list(dict.fromkeys(row["kind"] for row in networks))
     depths = sorted({row["depth"] for row in networks if not row["trained"]})

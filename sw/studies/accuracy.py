@@ -1,6 +1,7 @@
 """The accuracy study: float against integers, by block, weight bits, split and seed.
 
-``python -m reslif.sw.study accuracy.json`` repeats it; the test samples are used here only.
+``python -m reslif.sw.studies.accuracy accuracy.json`` repeats it; the test samples are used here
+only.
 """
 
 from __future__ import annotations
@@ -17,14 +18,14 @@ from typing import Any, Literal
 import numpy as np
 import torch
 
-from . import golden
-from .data import Dataset, Split, load_dataset
-from .evaluate import evaluate
-from .models import image_of
-from .network import LIF, Network
-from .network_file import write_atomically
-from .quantiser import QuantiseConfig, quantise
-from .train import TrainConfig, accuracy_float, train_float, train_quantised
+from .. import golden
+from ..data import Dataset, Split, load_dataset
+from ..evaluate import evaluate
+from ..models import image_of
+from ..network import LIF, Network
+from ..network_file import write_atomically
+from ..quantiser import QuantiseConfig, quantise
+from ..train import TrainConfig, accuracy_float, train_float, train_quantised
 
 Row = dict[str, Any]
 
@@ -91,7 +92,9 @@ def means(rows: Sequence[Row]) -> list[Row]:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """See ``--help``."""
-    parser = argparse.ArgumentParser(prog="python -m reslif.sw.study", description=__doc__)
+    parser = argparse.ArgumentParser(
+        prog="python -m reslif.sw.studies.accuracy", description=__doc__
+    )
     parser.add_argument("output", type=Path, help="JSON file to write")
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--splits", nargs="+", default=["stratified", "file_order"])

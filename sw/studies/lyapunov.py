@@ -1,6 +1,6 @@
 """What the Lyapunov regulariser changes: a sweep over its weight, three seeds each.
 
-``python -m reslif.sw.lyapunov_study --out docs/results/lyapunov.json --plot docs/lyapunov.svg``
+``python -m reslif.sw.studies.lyapunov --out docs/results/lyapunov.json --plot docs/lyapunov.svg``
 trains a small chain of LIF convolutions on a part of Fashion-MNIST, at 14×14 pixels, towards a gain
 of 0, above the one that training finds by itself, and measures on test images. Called again it goes
 on where it was interrupted.
@@ -19,14 +19,14 @@ from typing import Any
 import numpy as np
 import torch
 
-from .data import Dataset, Samples, load_dataset
-from .formats import Format
+from ..data import Dataset, Samples, load_dataset
+from ..formats import Format
+from ..models import TrainConfig, seen
+from ..network_file import write_atomically
+from ..nn.lyapunov import benettin
+from ..nn.lyapunov_gain import finite_time_gain
+from ..train import accuracy_float, train_float
 from .lyapunov_plot import plot
-from .models import TrainConfig, seen
-from .network_file import write_atomically
-from .nn.lyapunov import benettin
-from .nn.lyapunov_gain import finite_time_gain
-from .train import accuracy_float, train_float
 
 Row = dict[str, Any]
 
@@ -176,7 +176,9 @@ def table(lines: Sequence[Row]) -> str:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """See ``--help``."""
-    parser = argparse.ArgumentParser(prog="python -m reslif.sw.lyapunov_study", description=__doc__)
+    parser = argparse.ArgumentParser(
+        prog="python -m reslif.sw.studies.lyapunov", description=__doc__
+    )
     parser.add_argument("--out", type=Path, required=True, help="JSON file, read and written")
     parser.add_argument("--plot", type=Path, help="SVG file to write")
     parser.add_argument("--data-dir", type=Path, help="folder of Fashion-MNIST")

@@ -1,30 +1,23 @@
-"""What depth does to accuracy: one recipe's network at several depths, with several seeds.
-
-``python -m reslif.sw.depth_accuracy recipe.toml out.json`` repeats it; the test samples are used
-here only. Networks that were trained below ``--folder`` by an earlier run are not trained again.
-"""
+"""What depth does to accuracy: one recipe's network at several depths, with several seeds."""
 
 from __future__ import annotations
 
-import argparse
-import json
 import platform
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 
-from .data import Dataset, load_dataset
-from .depth import first_over_last, measure_blocks
-from .depth_study import of_depth, residual, used
-from .fit import TrainError, load_module, one_thread
-from .models import TrainConfig, seen
-from .network_file import write_atomically
-from .recipe import checked, load_recipe
-from .study import Row, study
-from .train import FLOAT_FILE
+from ..data import Dataset
+from ..fit import TrainError, load_module, one_thread
+from ..models import TrainConfig, seen
+from ..train import FLOAT_FILE
+from .accuracy import Row, study
+from .blocks import first_over_last, measure_blocks
+from .depth import of_depth, residual, used
 
 SAMPLES = 512
 """Training samples of which gradients are measured."""
@@ -37,7 +30,8 @@ def depth_accuracy(
     """A row for each of ``networks`` (kind:layers) and each seed, as they come.
 
     Accuracies are on the test samples; ``bits`` of them by the golden model of the network after
-    quantised training, but of plain networks, which are there for contrast.
+    quantised training, but of plain networks, which are there for contrast. What an earlier call
+    trained below ``folder`` is not trained again.
     """
     for name in networks:
         kind, layers = _parts(name)
@@ -101,42 +95,12 @@ def _spread(values: Sequence[float]) -> str:
     return f"{np.mean(values):.2%} ({min(values):.2%} to {max(values):.2%})"
 
 
-def _study(chosen: argparse.Namespace) -> list[Row]:
-    """Rows of all networks; the report on disk grows with them."""
-    recipe = load_recipe(chosen.recipe)
-    config: TrainConfig = checked(TrainConfig, recipe.train, f"recipe {chosen.recipe}: [train]")
-    data = load_dataset(recipe.data.set, recipe.data.split, recipe.data.seed)  # type: ignore[arg-type]
-    rows: list[Row] = []
-    folder = chosen.folder / recipe.name
-    for row in depth_accuracy(config, data, folder, chosen.networks, chosen.seeds):
-        rows.append(row)
-        report = {
-            "recipe": recipe.name,
-            "config": asdict(config),
-            "versions": {"python": platform.python_version(), "torch": torch.__version__},
-            "data": data.digest,
-            "samples": SAMPLES,
-            "rows": rows,
-        }
-        write_atomically(chosen.output, (json.dumps(report, indent=1) + "\n").encode())
-    return rows
-
-
-def main(arguments: Sequence[str] | None = None) -> None:
-    """See ``--help``."""
-    parser = argparse.ArgumentParser(prog="python -m reslif.sw.depth_accuracy", description=__doc__)
-    parser.add_argument("recipe", type=Path)
-    parser.add_argument("output", type=Path, help="JSON file to write")
-    parser.add_argument("--seeds", type=int, default=3)
-    parser.add_argument("--networks", nargs="+", default=list(NETWORKS), metavar="KIND:LAYERS")
-    parser.add_argument("--folder", type=Path, default=Path("runs/depth_accuracy"))
-    chosen = parser.parse_args(arguments)
-    try:
-        rows = _study(chosen)
-    except ValueError as error:  # one line for whoever typed it
-        parser.error(str(error))
-    print("\n".join(lines(rows)))
-
-
-if __name__ == "__main__":
-    main()
+def report(config: TrainConfig, data: Dataset, rows: Sequence[Row]) -> dict[str, Any]:
+    """``rows`` and what they depend on, for a file."""
+    return {
+        "config": asdict(config),
+        "versions": {"python": platform.python_version(), "torch": torch.__version__},
+        "data": data.digest,
+        "samples": SAMPLES,
+        "rows": list(rows),
+    }

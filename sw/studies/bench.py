@@ -17,10 +17,10 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
-from . import golden
-from .formats import Format, IntArray
-from .network import LIF, Dense, Edge, Input, Network, Readout
-from .network_file import write_atomically
+from .. import golden
+from ..formats import Format, IntArray
+from ..network import LIF, Dense, Edge, Input, Network, Readout
+from ..network_file import write_atomically
 
 SEED = 0
 SAMPLES = 20
@@ -101,12 +101,12 @@ def bench(folder: Path, say: Callable[[str], None]) -> dict[str, Any]:
 
 
 def _measure(case: Case, folder: Path, say: Callable[[str], None]) -> dict[str, Any]:
-    from ..bitstreams.devices import device
-    from ..bitstreams.flow import measure
-    from ..hw.emit import generate
-    from ..hw.folding import Fold, Folding
-    from ..sim.cosim import cosim
-    from .progress import Elapsed
+    from ...bitstreams.devices import device
+    from ...bitstreams.flow import measure
+    from ...hw.emit import generate
+    from ...hw.folding import Fold, Folding
+    from ...sim.cosim import cosim
+    from ..progress import Elapsed
 
     network, samples = network_of(case), samples_of(case)
     trace = golden.run(network, samples, [("lif0", "spike"), ("lif1", "spike")])

@@ -18,10 +18,10 @@ from typing import Any
 
 import numpy as np
 
-from . import golden
-from .formats import Format, IntArray
-from .network import LIF, Dense, Edge, Input, Join, Network, Readout
-from .network_file import write_atomically
+from .. import golden
+from ..formats import Format, IntArray
+from ..network import LIF, Dense, Edge, Input, Join, Network, Readout
+from ..network_file import write_atomically
 
 LAYERS = (10, 50, 110, 482, 1000)
 ON_CHIP = 482
@@ -93,12 +93,12 @@ def scaling(
 
 
 def _measure(layers: int, folder: Path, say: Callable[[str], None], place: bool) -> dict[str, Any]:
-    from ..bitstreams.devices import device
-    from ..bitstreams.flow import measure
-    from ..hw.emit import generate
-    from ..hw.sequential.program import Sequence
-    from ..sim.cosim import cosim
-    from .progress import Elapsed
+    from ...bitstreams.devices import device
+    from ...bitstreams.flow import measure
+    from ...hw.emit import generate
+    from ...hw.sequential.program import Sequence
+    from ...sim.cosim import cosim
+    from ..progress import Elapsed
 
     start = time.monotonic()
     network, samples = network_of(layers), samples_of(SAMPLES)

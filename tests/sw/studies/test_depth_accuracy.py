@@ -1,13 +1,15 @@
 """The study of accuracy over depth: its bookkeeping, on small networks."""
 
 import json
+import sys
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from reslif.sw import depth_accuracy as module
+from reslif.sw.cli import main
 from reslif.sw.data import load_dataset
 from reslif.sw.models import TrainConfig
+from reslif.sw.studies import depth_accuracy as module
 
 CONFIG = TrainConfig(width=16, steps=3, epochs=8, qat_epochs=2, scaled_lr=True, branch_power=1.0)
 RECIPE = """
@@ -46,12 +48,20 @@ def test_rows(tmp_path: Path, monkeypatch) -> None:
     assert {**again, "seconds": 0} == {**rows[0], "seconds": 0}
 
 
-def test_the_command(tmp_path: Path, capsys) -> None:
-    recipe, out = tmp_path / "shallow.toml", tmp_path / "out.json"
+def command(monkeypatch, *arguments: object) -> int:
+    """Run ``reslif depth-accuracy``; its exit status."""
+    monkeypatch.setattr(sys, "argv", ["reslif", "depth-accuracy", *map(str, arguments)])
+    with pytest.raises(SystemExit) as end:
+        main()
+    return int(end.value.code or 0)
+
+
+def test_the_command(tmp_path: Path, monkeypatch, capsys) -> None:
+    recipe, run = tmp_path / "shallow.toml", tmp_path / "run"
     recipe.write_text(RECIPE)
-    networks = ("--networks", "ms:2", "--seeds", "1", "--folder", str(tmp_path))
-    module.main([str(recipe), str(out), *networks])
-    report = json.loads(out.read_text())
+    chosen = ("--networks", "ms:2", "--seeds", 1)
+    assert command(monkeypatch, recipe, "--out", run, *chosen) == 0
+    report = json.loads((run / "depth_accuracy.json").read_text())
     assert report["recipe"] == "shallow"
     assert len(report["rows"]) == 1
     assert report["data"] == load_dataset("digits").digest
@@ -59,8 +69,10 @@ def test_the_command(tmp_path: Path, capsys) -> None:
 
 
 @pytest.mark.parametrize("name", ["resnet:4", "ms", "ms:3"], ids=str)
-def test_an_unknown_network(name: str, tmp_path: Path) -> None:
+def test_an_unknown_network(name: str, tmp_path: Path, monkeypatch, capsys) -> None:
     with pytest.raises(ValueError, match="must be"):
         list(module.depth_accuracy(CONFIG, load_dataset("digits"), tmp_path, [name], 1))
-    with pytest.raises(SystemExit, match="2"):
-        module.main([str(tmp_path / "missing.toml"), str(tmp_path / "out.json")])
+    recipe = tmp_path / "shallow.toml"
+    recipe.write_text(RECIPE)
+    assert command(monkeypatch, recipe, "--out", tmp_path, "--networks", name) == 2
+    assert name.partition(":")[0] in capsys.readouterr().err

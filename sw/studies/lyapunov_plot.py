@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from .svg import GRID, dot, path, picture, text
+from ..svg import GRID, dot, path, picture, text
 
 Line = Mapping[str, Any]
 
@@ -19,7 +19,7 @@ WIDTH, HEIGHT, MARGIN = 300, 240, 50
 
 
 def plot(means: Sequence[Line]) -> str:
-    """``means`` of :func:`reslif.sw.lyapunov_study.means`; bars are one standard deviation."""
+    """``means`` of :func:`reslif.sw.studies.lyapunov.means`; bars are one standard deviation."""
     body = [_panel(index, name, title, means) for index, (name, title) in enumerate(PANELS)]
     return picture(WIDTH * len(PANELS), HEIGHT + 30, [*body, _legend(means)])
 

@@ -15,7 +15,11 @@ import torch
 from reslif.sw import cli
 from reslif.sw.cli import main
 from reslif.sw.data import Dataset, load_dataset
-from reslif.sw.depth import (
+from reslif.sw.fit import TrainError, save_module
+from reslif.sw.float_passes import accuracy_float, reestimate
+from reslif.sw.models import TrainConfig, build_model, seen
+from reslif.sw.nn import BatchNormOverTime, ResidualSNN
+from reslif.sw.studies.blocks import (
     MEASURES,
     first_over_last,
     isometry,
@@ -25,12 +29,8 @@ from reslif.sw.depth import (
     run_block,
     without_branches,
 )
-from reslif.sw.depth_plot import PANELS, plot
-from reslif.sw.depth_study import KINDS, depth_study, lines
-from reslif.sw.fit import TrainError, save_module
-from reslif.sw.float_passes import accuracy_float, reestimate
-from reslif.sw.models import TrainConfig, build_model, seen
-from reslif.sw.nn import BatchNormOverTime, ResidualSNN
+from reslif.sw.studies.depth import KINDS, depth_study, lines
+from reslif.sw.studies.depth_plot import PANELS, plot
 from reslif.sw.train import FLOAT_FILE, train_float
 from torch import Tensor, nn
 

@@ -11,8 +11,14 @@ from typing import Any
 
 import torch
 
-from .data import Dataset
-from .depth import (
+from ..data import Dataset
+from ..fit import TrainError, load_module, one_thread
+from ..float_passes import accuracy_float, reestimate
+from ..models import TrainConfig, build_model, seen
+from ..nn import ResidualSNN
+from ..progress import Progress
+from ..train import FLOAT_FILE
+from .blocks import (
     MEASURES,
     Figures,
     first_over_last,
@@ -20,12 +26,6 @@ from .depth import (
     quarters,
     without_branches,
 )
-from .fit import TrainError, load_module, one_thread
-from .float_passes import accuracy_float, reestimate
-from .models import TrainConfig, build_model, seen
-from .nn import ResidualSNN
-from .progress import Progress
-from .train import FLOAT_FILE
 
 KINDS = ("ms", "sew", "plain")
 DEPTHS = (10, 50, 110, 482)

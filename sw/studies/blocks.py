@@ -26,8 +26,8 @@ from itertools import pairwise
 import torch
 from torch import Tensor, nn
 
-from .nn import LIF, BatchNormOverTime, MeanNormOverTime, MembraneShortcutBlock, ResidualSNN
-from .nn.blocks import PlainBlock, SEWBlock, SteppedModule
+from ..nn import LIF, BatchNormOverTime, MeanNormOverTime, MembraneShortcutBlock, ResidualSNN
+from ..nn.blocks import PlainBlock, SEWBlock, SteppedModule
 
 MEASURES = ("spike_rate", "ratio", "gradient", "signal", "phi", "spread")
 

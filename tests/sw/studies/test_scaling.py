@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from reslif.sw import golden
 from reslif.sw.network import LIF, Dense
-from reslif.sw.scaling import lines, network_of, samples_of, scaling, slopes
-from reslif.sw.scaling_plot import PANELS, plot
+from reslif.sw.studies.scaling import lines, network_of, samples_of, scaling, slopes
+from reslif.sw.studies.scaling_plot import PANELS, plot
 
 
 def test_cycles_are_linear_in_depth(tmp_path):
