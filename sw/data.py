@@ -10,12 +10,17 @@ from typing import Any, Literal, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
+from .clip_file import cache_folder, open_clips
 from .data_files import DataError
 from .formats import Format, IntArray
 from .image_sets import CLASSES, IMAGE_SETS, load_images
 from .images import Shape3, to_flat
+from .moving_digits import Images, MovingDigits
 
-__all__ = ["DataError", "Dataset", "Samples", "Split", "load_dataset", "shown"]
+__all__ = ["MOVING", "DataError", "Dataset", "Samples", "Split", "load_dataset", "shown"]
+
+MOVING = "moving_digits"
+"""The set whose samples are clips."""
 
 Split: TypeAlias = Literal["stratified", "file_order"]
 RawArray: TypeAlias = npt.NDArray[np.integer[Any]]
@@ -69,8 +74,8 @@ class Dataset:
     """Samples for training, validation (for every choice) and test (for the final figure).
 
     ``format`` is that of the inputs, ``image`` their channels, height and width if they are images
-    (pixel by pixel, :mod:`reslif.sw.images`); ``digest`` is the SHA-256 of all samples of the
-    source in their original order, inputs first, as int64.
+    (pixel by pixel, :mod:`reslif.sw.images`), of clips those of a frame; ``digest`` is the SHA-256
+    of all samples of the source in their original order, inputs first, as int64.
     """
 
     name: str
@@ -95,23 +100,33 @@ class Dataset:
 
 
 def load_dataset(
-    name: str, split: Split = "stratified", seed: int = 0, folder: Path | None = None
+    name: str,
+    split: Split = "stratified",
+    seed: int = 0,
+    folder: Path | None = None,
+    moving: MovingDigits | None = None,
+    cache: Path | None = None,
 ) -> Dataset:
-    """A data set by name: ``"digits"``, ``"digit_rows"`` or one of the image sets.
+    """A data set by name: ``"digits"``, ``"digit_rows"``, ``"moving_digits"`` or an image set.
 
     ``digits`` are small and always there; ``digit_rows`` are the same shown row after row. The
     image sets, ``"fashion-mnist"``, ``"mnist"`` and ``"cifar10"``, are looked for in ``folder``
-    or, without one, where they usually lie.
+    or, without one, where they usually lie. ``moving_digits`` are clips of the images of a digits
+    or image set, as ``moving`` says, kept in the folder ``cache``
+    (:func:`reslif.sw.clip_file.cache_folder`). ``folder`` and ``split`` are those of the images, so
+    that no image of a test clip is seen in another part's; ``seed`` draws split and motion.
 
     ``stratified`` draws at random, class by class, from ``seed``: of the digits test and
     validation samples, of an image set's training images those for validation (its test images
     are given). ``file_order``, of the digits only, tests on the last ones in the source's order,
     which are other writers' and so harder. Raises :class:`DataError`.
     """
+    if name == MOVING:
+        return _moving(moving or MovingDigits(), split, seed, folder, cache)
     if name in IMAGE_SETS:
         return _images(name, split, seed, folder)
     if name not in ("digits", "digit_rows"):
-        known = ", ".join(f"{known!r}" for known in ("digits", "digit_rows", *IMAGE_SETS))
+        known = ", ".join(f"{known!r}" for known in ("digits", "digit_rows", MOVING, *IMAGE_SETS))
         raise DataError(f"data set is {name!r}, must be one of {known}")
     return _digits(name, split, seed, frames=1 if name == "digits" else 8)
 
@@ -164,6 +179,34 @@ def _digits(name: str, split: Split, seed: int, frames: int) -> Dataset:
     return Dataset(
         name, split, *parts, classes=10, format=Format(5, 4, signed=False),
         digest=_digest(inputs, labels), image=(1, 8, 8),
+    )  # fmt: skip
+
+
+def _moving(
+    settings: MovingDigits, split: Split, seed: int, folder: Path | None, cache: Path | None
+) -> Dataset:
+    """Clips of the images of another set, each part's own."""
+    grey = [known for known in ("digits", *IMAGE_SETS) if known != "cifar10"]
+    if settings.source not in grey:
+        known = ", ".join(f"{known!r}" for known in grey)
+        raise DataError(f"moving digits: source is {settings.source!r}, must be one of {known}")
+    of = load_dataset(settings.source, split, seed, folder)
+    assert of.image is not None
+    white = 16 if settings.source == "digits" else of.format.max
+    images = {
+        part: Images(samples.inputs.reshape(-1, *of.image[1:]), samples.labels, white)
+        for part in settings.parts
+        for samples in (getattr(of, part),)
+    }
+    digest = settings.digest(of.digest, split, seed)
+    file = open_clips(settings, images, seed, digest, cache_folder(cache))
+    parts = {
+        part: Samples(file.clips[part], file.labels[part].astype(np.int64), settings.frames)
+        for part in settings.parts
+    }
+    return Dataset(
+        MOVING, split, **parts, classes=of.classes, format=settings.format(of.format),
+        digest=file.digest, image=(settings.channels, settings.frame, settings.frame),
     )  # fmt: skip
 
 

@@ -19,7 +19,9 @@ class DataRecipe:
     """``set`` names a data set, ``split`` one of its splits, ``seed`` draws it.
 
     ``dir`` is the folder of its files; without one they are looked for where they usually lie.
-    With ``samples`` each split is cut to that many, for a quick try (0: all).
+    With ``samples`` each split is cut to that many, for a quick try (0: all). Of moving digits
+    ``moving`` holds the fields of :class:`reslif.sw.moving_digits.MovingDigits`, and ``cache`` is
+    the folder in which the clips are kept.
     """
 
     set: str = "digits"
@@ -27,11 +29,16 @@ class DataRecipe:
     seed: int = 0
     dir: str = ""
     samples: int = 0
+    cache: str = ""
+    moving: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         for name in ("seed", "samples"):
             if getattr(self, name) < 0:
                 raise RecipeError(f"[data] {name} is {getattr(self, name)}, must be at least 0")
+        if self.set != "moving_digits" and (self.moving or self.cache):
+            what = "moving" if self.moving else "cache"
+            raise RecipeError(f"[data] has {what}, with set {self.set!r} it must have none")
 
 
 @dataclass(frozen=True)
@@ -86,7 +93,7 @@ class Recipe:
     """A whole recipe; ``train`` holds the fields of :class:`reslif.sw.train.TrainConfig`."""
 
     name: str
-    data: DataRecipe = DataRecipe()
+    data: DataRecipe = field(default_factory=DataRecipe)
     train: Mapping[str, Any] = field(default_factory=dict)
     hardware: HardwareRecipe = field(default_factory=HardwareRecipe)
     cosim: CosimRecipe = CosimRecipe()

@@ -57,10 +57,12 @@ class Run:
 
     def data(self) -> Any:
         from ..data import load_dataset
+        from ..moving_digits import MovingDigits
 
         data = self.recipe.data
-        folder = Path(data.dir) if data.dir else None
-        whole = load_dataset(data.set, data.split, data.seed, folder)  # type: ignore[arg-type]
+        folder, cache = (Path(path) if path else None for path in (data.dir, data.cache))
+        moving = checked(MovingDigits, data.moving, f"recipe {self.recipe.name}: [data.moving]")
+        whole = load_dataset(data.set, data.split, data.seed, folder, moving, cache)  # type: ignore[arg-type]
         return whole.first(data.samples) if data.samples else whole
 
 
