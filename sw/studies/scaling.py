@@ -151,8 +151,12 @@ def lines(rows: list[dict[str, Any]]) -> list[str]:
         cells = (row.get(name, "-") for name in columns)
         shown = (f"{cell:,}" if isinstance(cell, int | float) else cell for cell in cells)
         table.append("| " + " | ".join(shown) + " |")
-    measured = ("cycles_per_sample", "luts", "brams", "seconds_generate", "seconds_cosim")
-    found = {name: slopes(rows, name) for name in measured if sum(name in r for r in rows) > 2}
+    on_chip = [row for row in rows if row["weights"] == "block"]
+    found = {}
+    for name in ("cycles_per_sample", "luts", "brams", "seconds_generate", "seconds_cosim"):
+        of = on_chip if name in ("luts", "brams") else rows  # others hold no weights
+        if sum(name in row for row in of) > 2:
+            found[name] = slopes(of, name)
     text = (f"{columns[n]} {s:.3g} (within {part:.1%})" for n, (s, part) in found.items())
     return [*table, "", "A layer more: " + ", ".join(text) + "."]
 
