@@ -45,6 +45,16 @@ def distort(inputs: Tensor, random: torch.Generator, *, image: Shape3, strength:
     return to_flat(moved).round()
 
 
+def side_by_side(inputs: Tensor, outer: int, inner: int) -> Tensor:
+    """Clips ``[B, outer · inner · c]`` with those two exchanged: the frames of each pixel together,
+    or with ``outer`` pixels and ``inner`` frames the pixels of each frame.
+    """
+    if 1 in (outer, inner):
+        return inputs
+    parts = inputs.reshape(len(inputs), outer, inner, -1)
+    return parts.transpose(1, 2).reshape(len(inputs), -1)
+
+
 def crop_flip(
     inputs: Tensor, random: torch.Generator, *, image: Shape3, pad: int = 2, flip: bool = True
 ) -> Tensor:

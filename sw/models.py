@@ -13,7 +13,16 @@ from .data import Dataset
 from .fit import TrainError
 from .images import Shape3, to_image
 from .network import ReadoutKind
-from .nn import LIF, LastMembrane, LayeredSNN, MaxMembrane, ResidualSNN, SpikeCount
+from .nn import (
+    LIF,
+    LastMembrane,
+    LayeredSNN,
+    MaxMembrane,
+    ResidualSNN,
+    RSNNClassifier,
+    RSNNParameters,
+    SpikeCount,
+)
 from .nn.conv_lyapunov import ConvLyapunovSNN, VGGLyapunovSNN
 from .nn.conv_networks import MSResNet, PlainResNet, SEWResNet
 
@@ -26,7 +35,7 @@ IMAGE_MODELS = (*_RESNETS, *CHAINS)
 _LEAST = {
     "blocks": 1, "width": 1, "stem_stride": 1, "steps": 1, "epochs": 1, "qat_epochs": 1,
     "batch": 2, "shift": 0, "label_smoothing": 0, "activity": 0, "lyapunov_weight": 0,
-    "checkpoint": 0, "branch_power": 0,
+    "checkpoint": 0, "branch_power": 0, "dropout": 0, "truncate": 0,
 }  # fmt: skip
 
 
@@ -37,7 +46,8 @@ class TrainConfig:
     Attributes:
         model: ``"residual"`` of dense layers, ``"layers"`` of one kind of neuron without
             shortcuts, or a convolutional ``"ms_resnet"``, ``"sew_resnet"`` or ``"plain_resnet"``;
-            ``"conv_lyapunov"`` or ``"vgg_lyapunov"``, convolutional chains without shortcuts.
+            ``"conv_lyapunov"`` or ``"vgg_lyapunov"``, convolutional chains without shortcuts;
+            ``"rsnn"``, a recurrent layer and recurrent output neurons, whose spikes are counted.
         block_type: of a residual classifier ``"ms"``, ``"sew"`` or ``"plain"``.
         op: join of SEW blocks, ``"or"``, ``"add"``, ``"and"`` or ``"iand"``.
         blocks, width: residual blocks of two weight layers each (of ``"layers"``: layers of
@@ -46,13 +56,17 @@ class TrainConfig:
             blocks; all but the first halve the image.
         stem_stride, shortcut: of a convolutional classifier, see :class:`reslif.sw.nn.MSResNet`.
         steps: T, timesteps per sample.
-        beta, threshold, reset, reset_delay: of every neuron of a residual classifier.
+        beta, threshold, reset, reset_delay: of every neuron of a residual classifier; ``"rsnn"``
+            has ``beta`` alone.
         norm: of a residual classifier and of ``"layers"``, see :class:`reslif.sw.nn.ResidualSNN`
             and :class:`reslif.sw.nn.LayeredSNN`.
         zero_gamma, branch_power, checkpoint: of a residual classifier, see
             :class:`reslif.sw.nn.DeepSNNStack`.
         scaled_lr: the last parameters of each branch of a membrane-shortcut classifier learn at
             1/blocks^branch_power of the learning rate, see :mod:`reslif.sw.pace`.
+        dropout: of ``"rsnn"``, the part of hidden currents dropped in training.
+        truncate: of ``"rsnn"`` and ``"layers"``, gradients flow over at most so many timesteps
+            (truncated BPTT); 0: over all.
         neuron, neuron_options: of ``"layers"``, see :class:`reslif.sw.nn.LayeredSNN`.
         readout: how the last layer's currents become scores; all but ``"sum_current"`` have one
             more layer of neurons, which does not reset where its membrane is read.
@@ -77,7 +91,7 @@ class TrainConfig:
 
     model: Literal[
         "residual", "layers", "ms_resnet", "sew_resnet", "plain_resnet", "conv_lyapunov",
-        "vgg_lyapunov",
+        "vgg_lyapunov", "rsnn",
     ] = "residual"  # fmt: skip
     block_type: Literal["ms", "sew", "plain"] = "ms"
     op: Literal["or", "add", "and", "iand"] = "or"
@@ -93,6 +107,8 @@ class TrainConfig:
     reset_delay: bool = True
     neuron: str = "Leaky"
     neuron_options: Mapping[str, Any] = field(default_factory=dict)
+    dropout: float = 0.0
+    truncate: int = 0
     norm: str = "batch"
     zero_gamma: bool = False
     branch_power: float = 0.5
@@ -127,7 +143,7 @@ class TrainConfig:
         for name in ("lr", "qat_lr", "threshold"):
             if not getattr(self, name) > 0:
                 raise TrainError(f"{name} is {getattr(self, name)}, must be above 0")
-        known = ("residual", "layers", *IMAGE_MODELS)
+        known = ("residual", "layers", "rsnn", *IMAGE_MODELS)
         if self.model not in known:
             raise TrainError(f"model is {self.model!r}, must be one of {', '.join(known)}")
         if self.lyapunov_weight and self.model not in CHAINS:
@@ -136,10 +152,20 @@ class TrainConfig:
             )
         if not all(isinstance(width, int) and width > 0 for width in self.widths or (0,)):
             raise TrainError(f"widths is {list(self.widths)}, must be channels of 1 or more stages")
-        if self.model != "residual" and self.readout != "sum_current":
+        only = "count" if self.model == "rsnn" else "sum_current"
+        if self.model != "residual" and self.readout != only:
             raise TrainError(
-                f"readout is {self.readout!r}, of model {self.model} it must be sum_current"
+                f"readout is {self.readout!r}, of model {self.model} it must be {only}"
             )
+        if self.dropout and (self.model != "rsnn" or self.dropout >= 1):
+            limits = "below 1" if self.model == "rsnn" else "0"
+            raise TrainError(
+                f"dropout is {self.dropout}, of model {self.model} it must be {limits}"
+            )
+        parallel = self.model == "layers" and self.neuron == "LeakyParallel"
+        if self.truncate and (self.model not in ("rsnn", "layers") or parallel):
+            what = "neuron LeakyParallel" if parallel else f"model {self.model}"
+            raise TrainError(f"truncate is {self.truncate}, of {what} it must be 0")
         if self.model != "residual" and (self.zero_gamma or self.checkpoint):
             raise TrainError(
                 f"zero_gamma is {self.zero_gamma} and checkpoint {self.checkpoint}, of model "
@@ -186,6 +212,8 @@ def build_model(config: TrainConfig, data: Dataset) -> nn.Module:
             steps=config.steps, image=data.image and data.image[1:], norm=config.norm,
             options=config.neuron_options,
         )  # fmt: skip
+    if config.model == "rsnn":
+        return _recurrent(config, data)
     model = ResidualSNN(
         data.inputs, data.classes, config.width, config.blocks, config.block_type, op=config.op,
         beta=config.beta, threshold=config.threshold,
@@ -201,6 +229,11 @@ def build_model(config: TrainConfig, data: Dataset) -> nn.Module:
         still = LIF(config.beta, config.threshold, reset_mechanism="none")
         model.register_module("readout", kind(still))
     return model
+
+
+def _recurrent(config: TrainConfig, data: Dataset) -> nn.Module:
+    hp = RSNNParameters(config.width, data.classes, config.beta, dropout_p=config.dropout)
+    return RSNNClassifier(hp, data.inputs)
 
 
 def _image_model(config: TrainConfig, data: Dataset) -> nn.Module:

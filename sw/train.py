@@ -6,6 +6,7 @@ are only ever seen by :func:`reslif.sw.evaluate.evaluate`.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import asdict, replace
 from functools import partial
@@ -16,7 +17,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from .augment import crop_flip, distort
+from .augment import crop_flip, distort, side_by_side
 from .data import Dataset
 from .fit import Fit, Job, TrainError, fit, load_module, save_module
 from .float_passes import accuracy_float, reestimate
@@ -105,6 +106,9 @@ def train_float(config: TrainConfig, data: Dataset, folder: Path) -> tuple[nn.Mo
     gain = None
     if config.model in CHAINS:
         gain = GainTerm(model, config.lyapunov_target, config.lyapunov_weight)
+    for neuron in neurons:
+        if isinstance(neuron, SpikingNeuron):
+            neuron.truncate = config.truncate
 
     def forward(x: Tensor) -> tuple[Tensor, Tensor | float]:
         return (model(x), 0.0) if gain is None else gain(x)
@@ -144,7 +148,8 @@ def train_quantised(
     real = seen(sample, data.format.step, image_of(config, data))
     graph = from_torch(model, real, data.format)
     settings = QuantiseConfig(bits=config.bits, guard_bits=config.guard_bits)
-    module = QATNetwork(plan(graph, calibration, settings), graph).to(device)
+    planned = plan(graph, calibration, settings)
+    module = QATNetwork(planned, graph, truncate=config.truncate).to(device)
     names = [node.name for node in module.quantised.network.nodes_of(Neuron)]
     rates = _SpikeRates()
 
@@ -237,7 +242,7 @@ def _settings(config: TrainConfig, data: Dataset, without: tuple[str, ...]) -> d
     if config.model not in CHAINS:  # what a run does not depend on need not keep it from resuming
         without = (*without, "lyapunov_weight", "lyapunov_target")
     without = (*without, "checkpoint")  # it changes nothing
-    for name in ("zero_gamma", "scaled_lr", "branch_power"):
+    for name in ("zero_gamma", "scaled_lr", "branch_power", "dropout", "truncate"):
         if getattr(config, name) == getattr(TrainConfig, name):
             without = (*without, name)
     fields = {name: value for name, value in asdict(config).items() if name not in without}
@@ -247,16 +252,23 @@ def _settings(config: TrainConfig, data: Dataset, without: tuple[str, ...]) -> d
 def _augmentation(
     config: TrainConfig, data: Dataset
 ) -> Callable[[Tensor, torch.Generator], Tensor] | None:
-    """What the settings do to training images ``[B, n]``; None if nothing."""
+    """What the settings do to training images or clips ``[B, n]``; None if nothing."""
     image, changes = data.image, []
+    clips = image is not None and math.prod(image) < data.train.inputs.shape[1]
+    if image is not None and clips:  # the same to all frames, as if they were channels
+        image = (image[0] * data.train.frames, *image[1:])
     if image is not None and (config.shift or config.flip):
         changes.append(partial(crop_flip, image=image, pad=config.shift, flip=config.flip))
     if image is not None and config.augment > 0:
         changes.append(partial(distort, image=image, strength=config.augment))
 
+    pixels = math.prod(image[1:]) if image is not None else 1
+
     def change(inputs: Tensor, random: torch.Generator) -> Tensor:
+        frames = data.train.frames if clips else 1
+        inputs = side_by_side(inputs, frames, pixels)
         for step in changes:
             inputs = step(inputs, random)
-        return inputs
+        return side_by_side(inputs, pixels, frames)
 
     return change if changes else None

@@ -36,6 +36,7 @@ from .quant import state_quant
 from .readout import LastMembrane, MaxMembrane, SpikeCount, SpikeRate, SumCurrent
 from .recurrence import Recurrence
 from .rleaky import RLeaky
+from .rsnn import RSNNClassifier, RSNNNet, RSNNParameters
 from .rsynaptic import RSynaptic
 from .sconv2dlstm import SConv2dLSTM
 from .slstm import SLSTM
@@ -88,6 +89,9 @@ __all__ = [
     "PlainBlock",
     "PlainResNet",
     "RLeaky",
+    "RSNNClassifier",
+    "RSNNNet",
+    "RSNNParameters",
     "RSynaptic",
     "RateEncoder",
     "Recurrence",

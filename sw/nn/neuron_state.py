@@ -46,6 +46,10 @@ class StatefulNeuron(nn.Module):
 
     state_names: ClassVar[tuple[str, ...]] = ("mem",)
 
+    truncate: int = 0
+    """In training, a multi-step call is cut into parts of so many steps, which pass on their state
+    but no gradient through it (truncated BPTT); 0: one part."""
+
     def __init__(self, init_hidden: bool, output: bool, multi_step: bool) -> None:
         super().__init__()
         self.init_hidden, self.output, self.multi_step = init_hidden, output, multi_step
@@ -88,10 +92,20 @@ class StatefulNeuron(nn.Module):
             raise self._error(
                 f"the input has shape {list(input_.shape)}; it must be [T, B, ...] with T ≥ 1"
             )
-        results = self._over_time(input_, self._start(input_[0], given))
+        results = self._in_parts(input_, self._start(input_[0], given))
         if self.init_hidden:
             self._keep(tuple(trajectory[-1] for trajectory in results[1:]))
         return results if self.output else results[0]
+
+    def _in_parts(self, inputs: Tensor, states: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+        if not self.truncate or not self.training:
+            return self._over_time(inputs, states)
+        parts = []
+        for block in inputs.split(self.truncate):
+            part = self._over_time(block, states)
+            parts.append(part)
+            states = tuple(state[-1].detach() for state in part[1:])
+        return tuple(torch.cat(column) for column in zip(*parts, strict=True))
 
     def _start(self, input_: Tensor, given: Sequence[Tensor | None]) -> tuple[Tensor, ...]:
         """The states a call starts from: those passed, else those kept, else rest."""

@@ -49,6 +49,8 @@ class QATNetwork(nn.Module):
         graph: the real parameters it was planned from.
         surrogate: for every neuron; default atan(2) where a synapse has 4 bits or fewer, else
             each neuron's own from ``graph``.
+        truncate: in training mode time is cut into parts of so many steps, between which no
+            gradient flows (truncated BPTT); 0: one part.
 
     Neurons on a cycle, and all but the LIF, step through time in plain differentiable operations;
     LIF neurons elsewhere in one autograd function. Raises :class:`GraphError` if floating point
@@ -56,9 +58,14 @@ class QATNetwork(nn.Module):
     """
 
     def __init__(
-        self, quantised: Quantised, graph: FloatGraph, surrogate: Surrogate | None = None
+        self,
+        quantised: Quantised,
+        graph: FloatGraph,
+        surrogate: Surrogate | None = None,
+        truncate: int = 0,
     ) -> None:
         super().__init__()
+        self.truncate = truncate
         network = quantised.network
         synapses = (*network.nodes_of(Dense), *network.nodes_of(Conv2d))
         few_bits = any(node.weight_format.width <= 4 for node in synapses)
@@ -85,6 +92,7 @@ class QATNetwork(nn.Module):
         """A finished network in trainable form: its integers are the parameters."""
         module = cls.__new__(cls)
         nn.Module.__init__(module)
+        module.truncate = 0
         module.surrogates = {node.name: FastSigmoid() for node in network.nodes_of(Neuron)}
         ones = Scales({n.name: "1" for n in network.nodes}, {"1": 1.0}, {})
         for node in network.nodes:
@@ -255,7 +263,8 @@ class QATNetwork(nn.Module):
             for node in network.nodes
             if isinstance(node, Weighted | Neuron)
         }
-        evaluator = Integers(network, numbers, self.surrogates, self.dtypes)
+        truncate = self.truncate if self.training else 0
+        evaluator = Integers(network, numbers, self.surrogates, self.dtypes, truncate)
         seen = run_over_time(network, samples.to(self.dtypes[network.input.name]), evaluator)
         return {
             (node.name, what): value

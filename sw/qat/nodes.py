@@ -43,7 +43,10 @@ def weight_field(node: Weighted) -> tuple[str, Format]:
 
 
 class Integers:
-    """Evaluates the nodes of a network in training, in integers held in floating point."""
+    """Evaluates the nodes of a network in training, in integers held in floating point.
+
+    ``truncate`` as of :class:`QATNetwork`.
+    """
 
     def __init__(
         self,
@@ -51,23 +54,29 @@ class Integers:
         numbers: Mapping[str, Mapping[str, Tensor]],
         surrogates: Mapping[str, Surrogate],
         dtypes: Mapping[str, torch.dtype],
+        truncate: int = 0,
     ) -> None:
         self.network = network
         self.numbers = numbers
         self.surrogates = surrogates
         self.dtypes = dtypes
+        self.truncate = truncate
 
     def block(self, node: Node, operands: Mapping[str, Sequence[tuple[Edge, Tensor]]]) -> Seen:
         operands = self._cast(node, operands)
-        if isinstance(node, LIF) and not node.rectify:
+        if isinstance(node, LIF) and not node.rectify and not self.truncate:
             current, numbers = self.total(node, operands), self.numbers[node.name]
             spikes, membrane = run_integer_lif(
                 current, numbers["leak"], numbers["threshold"], node, self.surrogates[node.name]
             )
             return {"current": current, "membrane": membrane, "spike": spikes, "output": spikes}
         if isinstance(node, Neuron):
-            current, memory = self.total(node, operands), {}
-            return stacked([self.neuron(node, now, memory) for now in current])
+            memory: dict[str, Tensor] = {}
+            steps = []
+            for t, now in enumerate(self.total(node, operands)):
+                self._cut(memory, t)
+                steps.append(self.neuron(node, now, memory))
+            return stacked(steps)
         if isinstance(node, Readout):
             ((_, source),) = operands["input"]
             return {"output": score_over_time(node, source)}
@@ -81,9 +90,21 @@ class Integers:
         t: int,
     ) -> Seen:
         operands = self._cast(node, operands)
+        if self._cut(memory, t):
+            operands = {
+                port: [(edge, value.detach() if edge.delay else value) for edge, value in of]
+                for port, of in operands.items()
+            }
         if isinstance(node, Neuron):
             return self.neuron(node, self.total(node, operands), memory)
         return self.stateless(node, operands, t)
+
+    def _cut(self, memory: dict[str, Tensor], t: int) -> bool:
+        """Whether a part of the steps begins at ``t``: then no gradient leaves it for the past."""
+        begins = self.truncate > 0 and t % self.truncate == 0
+        if begins:
+            memory.update({name: value.detach() for name, value in memory.items()})
+        return begins
 
     def _cast(
         self, node: Node, operands: Mapping[str, Sequence[tuple[Edge, Tensor]]]
