@@ -143,7 +143,7 @@ class TrainConfig:
         for name in ("lr", "qat_lr", "threshold"):
             if not getattr(self, name) > 0:
                 raise TrainError(f"{name} is {getattr(self, name)}, must be above 0")
-        known = ("residual", "layers", "rsnn", *IMAGE_MODELS)
+        known = ("residual", "layers", *IMAGE_MODELS, "rsnn")
         if self.model not in known:
             raise TrainError(f"model is {self.model!r}, must be one of {', '.join(known)}")
         if self.lyapunov_weight and self.model not in CHAINS:
