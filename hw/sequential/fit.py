@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import groupby
 
 import numpy as np
 
@@ -105,10 +106,12 @@ class SequentialFit:
         return list(self._lines())
 
     def _lines(self) -> Iterator[str]:
-        for memory in self.memories:
+        for memory, same in groupby(memory for memory in self.memories if memory.width):
+            count = len(list(same))
             yield (
                 f"{memory.name:<10}{memory.depth:>9,} x {memory.width:>4} bits"
-                f"{self._block_rams(memory):>6} block RAMs"
+                f"{count * self._block_rams(memory):>6} block RAMs"
+                + (f", {count} of these" if count > 1 else "")
             )
         operations, slowest = self.words.program.operations, self.bottleneck.name
         yield (
