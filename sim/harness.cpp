@@ -4,7 +4,8 @@
 // many of them come before the first sample, and are not of the cycles that count), samples,
 // outputs (file of uint32), seed, idle and stall (probabilities of starting a pause, in 2^-32),
 // timeout (cycles without a class), control (value of the control register), registers (file of
-// uint32, addresses 0x00 to 0x4C after the run), waves (VCD file), wave_sample.
+// uint32, addresses 0x00 to 0x4C after the run), waves (VCD file), and of what: wave_sample, or the
+// cycles wave_from to wave_to.
 // Of streamed weights also those of memory.hpp: weights (file), base, interval, latency,
 // memory_stall, error_at.
 // Prints one line "cycles accepted classes status"; exit status 3 is a deadlock, 4 one of the
@@ -203,7 +204,10 @@ int main(int argc, char** argv) {
   const auto words = load<uint64_t>(options.at("words"));
   const uint64_t before = number("before"), samples = number("samples"), timeout = number("timeout");
   const bool waves = options.count("waves") != 0;
-  const uint64_t wave_sample = waves ? number("wave_sample") : 0;
+  const bool window = options.count("wave_from") != 0;
+  const uint64_t wave_sample = waves && !window ? number("wave_sample") : samples;
+  const uint64_t wave_from = window ? number("wave_from") : 0;
+  const uint64_t wave_to = window ? number("wave_to") : UINT64_MAX;
   Pauses idle(2 * number("seed"), number("idle")), stall(2 * number("seed") + 1, number("stall"));
 
   Bench bench(context.get());
@@ -232,6 +236,7 @@ int main(int argc, char** argv) {
       first_word = top.s_axis_tlast;
     }
     top.m_axis_tready = !stall.next();
+    if (window && bench.cycles >= wave_from) bench.wave(options.at("waves"));
     bool taken = false, last = false;
     bench.cycle([&] {
       taken = top.s_axis_tvalid && top.s_axis_tready;
@@ -249,6 +254,7 @@ int main(int argc, char** argv) {
       ended = progress = bench.cycles;
       if (waves && classes > wave_sample) break;
     }
+    if (bench.cycles > wave_to) break;
     dead = bench.cycles - progress > timeout;
   }
   if (!dead && !waves) {

@@ -42,7 +42,7 @@ def run(
         folder = Path(name)
         begin = time.perf_counter()
         plusarg = f"+{COUNTS if counts else PLUSARG}={records}"
-        cycles = _execute(design, program, job, folder, [plusarg])
+        cycles = execute(design, program, job, folder, [plusarg])
         seconds = time.perf_counter() - begin
         registers = np.fromfile(folder / "registers", "<u4")
         return Outcome(
@@ -58,11 +58,12 @@ def waves(design: Design, job: Job, sample: int, path: Path, records: Path) -> P
     program = build(recipe(design, fast=False, trace=True)) / TOP
     with tempfile.TemporaryDirectory() as name:
         extra = [f"+{PLUSARG}={records}", f"waves={path}", f"wave_sample={sample}"]
-        _execute(design, program, job, Path(name), extra)
+        execute(design, program, job, Path(name), extra)
     return path
 
 
-def _execute(design: Design, program: Path, job: Job, folder: Path, extra: list[str]) -> int:
+def execute(design: Design, program: Path, job: Job, folder: Path, extra: list[str]) -> int:
+    """Run ``program`` on ``job`` in ``folder`` with ``extra`` arguments; the cycles it took."""
     words = [sample.astype("<u8") for sample in job.words]
     for sample in words:
         sample[-1] |= 1 << 32
