@@ -33,15 +33,15 @@ DataDir = Annotated[
 Out = Annotated[Path | None, typer.Option(help="The run folder; by default runs/<recipe name>.")]
 
 
+def _say(text: str) -> None:
+    console.print(f"  {text}", markup=False)
+
+
 def _run(recipe: Path, out: Path | None, data_dir: Path | None = None) -> Run:
     loaded = load_recipe(recipe)
     if data_dir is not None:
         loaded = replace(loaded, data=replace(loaded.data, dir=str(data_dir)))
-    return Run(
-        loaded,
-        out or Path("runs") / loaded.name,
-        lambda text: console.print(f"  {text}", markup=False),
-    )
+    return Run(loaded, out or Path("runs") / loaded.name, _say)
 
 
 def _numbers(name: str, text: str) -> list[int]:
@@ -179,6 +179,27 @@ def run(
     from .flow import run_on_board
 
     run_on_board(_run(recipe, out, data_dir), port, samples)
+
+
+@app.command()
+def wave(
+    run: Annotated[Path, typer.Argument(help="The run folder, or its recipe.", show_default=False)],
+    sample: Annotated[int, typer.Option(help="Number of the test sample.")] = 0,
+    first: Annotated[int, typer.Option("--from", help="The first timestep.")] = 0,
+    last: Annotated[int | None, typer.Option("--to", help="The last timestep.")] = None,
+    out: Out = None,
+    data_dir: DataDir = None,
+) -> None:
+    """Write the waveform of some timesteps of a test sample, for GTKWave and Surfer."""
+    from .flow.waves import folder_run
+    from .flow.waves import wave as write
+
+    if not run.exists():
+        raise RecipeError(f"{run} does not exist, must be a run folder or a recipe")
+    if not run.is_dir():
+        write(_run(run, out, data_dir), sample, first, last)
+    else:
+        write(folder_run(run, _say, data_dir), sample, first, last)
 
 
 @app.command()
