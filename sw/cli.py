@@ -44,6 +44,17 @@ def _run(recipe: Path, out: Path | None, data_dir: Path | None = None) -> Run:
     return Run(loaded, out or Path("runs") / loaded.name, _say)
 
 
+def _known_run(path: Path, out: Path | None, data_dir: Path | None) -> Run:
+    """The run of a recipe, or that of a run folder."""
+    if not path.is_dir():
+        return _run(path, out, data_dir)
+    from .flow.report import recipe_of
+
+    if out is not None:
+        raise RecipeError(f"{path} is a run folder, with it --out must not be given")
+    return Run(recipe_of(path, data_dir), path, _say)
+
+
 def _numbers(name: str, text: str) -> list[int]:
     try:
         return [int(part) for part in text.split(",") if part]
@@ -105,9 +116,24 @@ def build(recipe: RecipeFile, out: Out = None) -> None:
 
 
 @app.command()
-def report(recipe: RecipeFile, out: Out = None) -> None:
-    """Gather all results of a run into report.json, and show them."""
-    show(_stage("report", _run(recipe, out)))
+def report(
+    runs: Annotated[list[Path], typer.Argument(help="A recipe or run folder.", metavar="RUN...")],
+    out: Out = None,
+    data_dir: DataDir = None,
+    compare: Annotated[bool, typer.Option(help="Several RUNs, in OUT/compare.html.")] = False,
+) -> None:
+    """Gather all results of a run into report.json and report.html, and show them."""
+    from .flow.report import compare as side_by_side
+
+    if compare:
+        page = (out or Path("runs")) / "compare.html"
+        side_by_side([_known_run(path, None, data_dir) for path in runs], page)
+        console.print(page, markup=False)
+        return
+    if len(runs) > 1:
+        raise RecipeError(f"{len(runs)} runs are given, must be 1, or more with --compare")
+    run = _known_run(runs[0], out, data_dir)
+    show(_stage("report", run), run.folder)
 
 
 @app.command()
@@ -125,7 +151,7 @@ def flow(
         raise RecipeError(f"until is {until!r}, must be one of {', '.join(stages)}")
     for name in stages[: stages.index(until) + 1]:
         _stage(name, run)
-    show(_stage("report", run))
+    show(_stage("report", run), run.folder)
 
 
 @app.command()
@@ -279,8 +305,8 @@ def depth_accuracy(
     console.print("\n".join(lines(rows)), markup=False)
 
 
-def show(result: dict[str, Any]) -> None:
-    """The table at the end of a flow."""
+def show(result: dict[str, Any], folder: Path) -> None:
+    """The table at the end of a flow, and where the page is."""
     accuracy, cosim, build = result["accuracy"], result["cosim"], result["build"]
     table = Table(title=result["recipe"], show_header=False)
 
@@ -301,6 +327,7 @@ def show(result: dict[str, Any]) -> None:
     row("fmax", build.get("fmax_mhz"), "{:.1f} MHz")
     row("bitstream", build.get("bitstream"))
     console.print(table)
+    console.print(f"  {folder / 'report.html'}", markup=False)
 
 
 def main() -> None:

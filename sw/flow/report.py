@@ -1,18 +1,44 @@
-"""The stage that gathers the results of all others."""
+"""The stage that gathers the results of all others, in ``report.json`` and on a page."""
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
+from ..recipe import BuildRecipe, DataRecipe, Recipe
 from .run import Run, StageError, versions
+
+if TYPE_CHECKING:
+    from ..report import RunFacts
+
+ORDER = ("train", "quantise", "generate", "cosim", "build")
+PAGE = "report.html"
 
 
 def report(run: Run) -> dict[str, Any]:
-    """Gather the results of all stages that have run into ``report.json``."""
-    stages = {}
-    for stage in ("train", "quantise", "generate", "cosim", "build"):
-        if (run.folder / f"{stage}.json").is_file():
-            stages[stage] = run.read(stage)
+    """Gather the results of all stages that have run into ``report.json`` and ``report.html``."""
+    from ..network_file import write_atomically
+    from ..report.page import page
+
+    result = run.write("report", gathered(run))
+    write_atomically(run.folder / PAGE, page(facts_of(run, result)).encode())
+    return result
+
+
+def compare(runs: Sequence[Run], path: Path) -> None:
+    """Put ``runs`` side by side on the page ``path``."""
+    from ..network_file import write_atomically
+    from ..report.compare import compare as side_by_side
+
+    facts = [facts_of(run, gathered(run), brief=True) for run in runs]
+    write_atomically(path, side_by_side(facts).encode())
+
+
+def gathered(run: Run) -> dict[str, Any]:
+    """The content of ``report.json``."""
+    stages = _stages(run)
     if not stages:
         raise StageError(f"{run.folder} holds no results, run `reslif flow` first")
     check_same_design(stages)
@@ -20,7 +46,7 @@ def report(run: Run) -> dict[str, Any]:
     simulated = stages.get("cosim", {})
     spikes, most = simulated.get("spikes", {}), simulated.get("results", simulated)
     kept = ("samples", "probes", "comparisons", "mismatches", "harness", "results")
-    result = {
+    return {
         "recipe": run.recipe.name,
         "accuracy": {
             "float": trained.get("accuracy"),
@@ -39,7 +65,19 @@ def report(run: Run) -> dict[str, Any]:
         "seconds": {stage: content.get("seconds") for stage, content in stages.items()},
         "versions": versions(),
     }
-    return run.write("report", result)
+
+
+def _stages(run: Run) -> dict[str, dict[str, Any]]:
+    """The results of the stages that have run, each as it must be."""
+    from ..report.read import check_stage
+
+    stages = {}
+    for stage in ORDER:
+        path = run.folder / f"{stage}.json"
+        if path.is_file():
+            stages[stage] = run.read(stage)
+            check_stage(stage, stages[stage], path)
+    return stages
 
 
 def check_same_design(stages: dict[str, dict[str, Any]]) -> None:
@@ -57,3 +95,154 @@ def check_same_design(stages: dict[str, dict[str, Any]]) -> None:
         if len(set(digests.values())) > 1:
             listed = ", ".join(f"{stage} {digest[:12]}" for stage, digest in digests.items())
             raise StageError(f"stages disagree about {what} ({listed}), run them again in order")
+
+
+def recipe_of(folder: Path, data_dir: Path | None = None) -> Recipe:
+    """The recipe of a run folder, as far as a report needs it, from what its stages wrote."""
+    from ..report.read import check_stage, read_json
+
+    content = {}
+    for stage in ("train", "build"):
+        path = folder / f"{stage}.json"
+        content[stage] = read_json(path, stage) if path.is_file() else {}
+        check_stage(stage, content[stage], path)
+    trained, path = content["train"], folder / "report.json"
+    earlier = read_json(path, "report") if path.is_file() else {}
+    data = trained.get("data", {})
+    known = earlier if isinstance(earlier, dict) else {}
+    return Recipe(
+        name=str(known.get("recipe", folder.resolve().name)),
+        data=DataRecipe(
+            set=data.get("set", "digits"),
+            split=data.get("split", "stratified"),
+            seed=trained.get("seeds", {}).get("data", 0),
+            dir="" if data_dir is None else str(data_dir),
+        ),
+        train=trained.get("config", {}),
+        build=BuildRecipe(device=content["build"].get("device", BuildRecipe.device)),
+    )
+
+
+def facts_of(run: Run, result: Mapping[str, Any], brief: bool = False) -> RunFacts:
+    """What the page of ``run`` shows, ``result`` being its ``report.json``; ``brief``: what it
+    takes to compare it with others.
+    """
+    from ..report import RunFacts
+    from ..report.placed import placed
+    from ..report.read import read_history, read_manifest
+
+    folder, stages, why = run.folder, _stages(run), {}
+    facts: dict[str, Any] = {
+        "histories": {
+            label: history
+            for label in ("float", "quantised")
+            if (history := read_history(folder / f"{label}.state.safetensors"))
+        },
+    }
+    data = _data(run, stages, why)
+    network = _network(run, stages)
+    manifest = None
+    if "generate" in stages and (folder / "manifest.json").is_file():
+        manifest = read_manifest(folder / "manifest.json")
+        facts["engine"] = manifest.get("engine", "dataflow")
+    if network is not None and data is not None:
+        facts["seen"] = _seen(network, data, stages, why)
+    if not brief:
+        facts |= _compared(run, stages, network, data, why)
+        if facts.get("seen") is not None and manifest is not None:
+            facts["schedule"] = _schedule(run, network, manifest, data)
+        if "build" in stages:
+            facts["placed"] = placed(folder / stages["build"].get("device", ""))
+    return RunFacts(
+        name=run.recipe.name,
+        report=result,
+        stages=stages,
+        written={stage: _time_of(folder / f"{stage}.json") for stage in stages},
+        network=network,
+        why=why,
+        **facts,
+    )
+
+
+def _time_of(path: Path) -> str:
+    return datetime.fromtimestamp(path.stat().st_mtime, UTC).strftime("%Y-%m-%d %H:%M UTC")
+
+
+def _network(run: Run, stages: Mapping[str, Any]) -> Any:
+    if "quantise" not in stages:
+        return None
+    network, digest = run.network, stages["quantise"].get("digest")
+    if digest is not None and network.digest != digest:
+        raise StageError(
+            f"{run.folder}: network.safetensors is {network.digest[:12]}, but quantise.json is of "
+            f"{digest[:12]}, run `reslif quantise` again"
+        )
+    return network
+
+
+def _data(run: Run, stages: Mapping[str, Any], why: dict[str, str]) -> Any:
+    """The data that the run was trained on; None, and why, if it is not here."""
+    from ..data import DataError
+
+    trained = stages.get("train", {})
+    try:
+        data = run.data()
+    except DataError as error:
+        why["data"] = f"{error}. Run `reslif report` with --data-dir."
+        return None
+    digest = trained.get("data", {}).get("digest", data.digest)
+    if digest != data.digest:
+        why["data"] = f"The data set {data.name} is no longer the one that the run was trained on."
+        return None
+    # A quick try's recipe cuts the splits; of a folder's recipe nothing says so but this.
+    count = trained.get("test_samples", 0)
+    return data.first(count) if 0 < count < len(data.test) else data
+
+
+def _seen(network: Any, data: Any, stages: Mapping[str, Any], why: dict[str, str]) -> Any:
+    from ..data import DataError
+    from ..evaluate import check_fits
+    from ..report.golden_facts import see
+
+    try:
+        check_fits(network, data)
+    except DataError as error:
+        why["data"] = f"{error}."
+        return None
+    seen = see(network, data)
+    wanted = stages["quantise"].get("accuracy")
+    found = float((seen.labels == seen.classes).mean())
+    if wanted is not None and seen.count == seen.total and abs(found - wanted) > 1e-9:
+        raise StageError(
+            f"quantise.json has accuracy {wanted:.4%}, but the golden model now gets {found:.4%}: "
+            "run `reslif quantise` again"
+        )
+    return seen
+
+
+def _compared(
+    run: Run, stages: Mapping[str, Any], network: Any, data: Any, why: dict[str, str]
+) -> dict[str, Any]:
+    """Weights of each stage, and how float and golden model agree."""
+    from ..report.floats import agreement, float_graphs, integer_weights, weights_of
+    from ..train import FLOAT_FILE
+
+    quantised = () if network is None else integer_weights(network)
+    trained = run.folder / FLOAT_FILE
+    if data is None or "train" not in stages or not trained.is_file():
+        return {"weights": quantised}
+    before, after = float_graphs(run.train_config(), data, trained)
+    found: dict[str, Any] = {
+        "weights": (*weights_of(before, "before"), *weights_of(after, "after"), *quantised)
+    }
+    if network is not None and "data" not in why:
+        found["agreement"] = agreement(after, network, data)
+    return found
+
+
+def _schedule(run: Run, network: Any, manifest: Mapping[str, Any], data: Any) -> Any:
+    from ...bitstreams.devices import device
+    from .schedule import schedule
+
+    family: Any = device(run.recipe.build.device).family
+    return schedule(network, manifest, data.test[:1].over_time(network.max_steps), 0, family)

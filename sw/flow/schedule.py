@@ -1,0 +1,98 @@
+"""Who works when on one sample: the estimate of a design, laid out over time for the report."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from ..network import Network, Readout
+from ..report.facts import Schedule, Span
+
+
+def schedule(
+    network: Network, manifest: Mapping[str, Any], inputs: Any, sample: int, family: Any
+) -> Schedule:
+    """The schedule of test sample ``sample``, ``inputs`` ``[T, 1, n]``, on the design of
+    ``manifest``; ``family`` is that of its block RAMs.
+    """
+    from ...sim.activity import measured
+
+    activity = measured(network, inputs)
+    if manifest.get("engine") == "sequential":
+        return _one_engine(network, manifest, activity, sample, family)
+    return _own_engines(network, manifest, activity, sample, family)
+
+
+def _one_engine(
+    network: Network, manifest: Mapping[str, Any], activity: Any, sample: int, family: Any
+) -> Schedule:
+    """Layer after layer, each through all timesteps."""
+    from ...hw.blockram import block_rams
+    from ...hw.sequential.fit import SequentialFit
+    from ...hw.sequential.program import Program, Sequence
+    from ...hw.sequential.words import ProgramWords
+
+    source = manifest.get("weights", {}).get("source", "block")
+    words = ProgramWords(Program(network, Sequence(manifest["lanes"], source)))
+    found = SequentialFit(words, activity, family)
+    rows, now = [], 0.0
+    for layer, cycles in found.cycles.items():
+        rows.append((layer, (Span(0, now, now + cycles),)))
+        now += cycles
+    memories = tuple(
+        (m.name, block_rams(max(2, m.depth), m.width, family, block=m.block))
+        for m in found.memories
+        if m.width
+    )
+    return Schedule(sample, True, tuple(rows), tuple(m for m in memories if m[1]))
+
+
+def _own_engines(
+    network: Network, manifest: Mapping[str, Any], activity: Any, sample: int, family: Any
+) -> Schedule:
+    """All layers at once, each on the timestep that the layers before it have done."""
+    from ...hw.fit import fit
+    from ...hw.folding import Fold, Folding, Plan
+    from ...hw.folds import LAYERS
+
+    layers = {
+        entry["name"]: Fold(entry["lanes"], entry["neuron_lanes"], entry.get("taps", 1))
+        for entry in manifest["layers"]
+        if "lanes" in entry
+    }
+    plan = Plan(network, Folding(layers=layers))
+    steps = [
+        fit(plan, {edge: mask[t : t + 1] for edge, mask in activity.items()}, family)
+        for t in range(network.max_steps)
+    ]
+    # Around a loop a value is of the timestep before; the cycles of its layers count the way.
+    sources = {
+        node.name: [
+            edge.source
+            for port in node.ports
+            for edge in network.incoming(node.name, port)
+            if not edge.delay
+        ]
+        for node in network.order
+    }
+    spans: dict[str, list[Span]] = {node.name: [] for node in network.order}
+    for t, found in enumerate(steps):
+        cycles = {row.name: row.cycles for row in found.rows}
+        for node in network.order:
+            start = spans[node.name][-1].end if t else 0.0
+            end = 0.0
+            for source in sources[node.name]:
+                # A synapse sends its currents when all events of the timestep are in; what
+                # others send can be worked on as it comes.
+                before = spans[source][t]
+                whole = isinstance(network.by_name[source], LAYERS)
+                start = max(start, before.end if whole else before.start)
+                end = max(end, before.end)
+            spans[node.name].append(Span(t, start, max(start + cycles[node.name], end)))
+    busy = [n for n in network.order if isinstance(n, (*LAYERS, Readout))]
+    return Schedule(
+        sample,
+        False,
+        tuple((node.name, tuple(spans[node.name])) for node in busy),
+        tuple((row.name, row.block_rams) for row in steps[0].rows if row.block_rams),
+    )

@@ -1,0 +1,67 @@
+"""Accuracy of float network, golden model and hardware, and which classes are confused."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from .facts import RunFacts, Seen
+from .section import Section
+
+
+def section(facts: RunFacts) -> Section:
+    title = "Accuracy"
+    if not {"train", "quantise", "cosim"} & set(facts.stages):
+        return Section("accuracy", title, missing="Nothing has been trained yet.",
+                       command="reslif train")  # fmt: skip
+    simulated = facts.stages.get("cosim", {})
+    rows = [
+        ("float", "float network", "accuracy.float", "PyTorch, real weights", "reslif train"),
+        ("golden", "golden model", "accuracy.golden", _bits(facts), "reslif quantise"),
+        (
+            "hardware", "hardware", "accuracy.hardware",
+            f"Verilog, {simulated.get('results', simulated).get('samples', 0):,} samples",
+            "reslif cosim",
+        ),
+    ]  # fmt: skip
+    tables = []
+    if facts.seen is not None:
+        tables.append(_confusion(facts.seen))
+    return Section(
+        "accuracy",
+        title,
+        {
+            "rows": [(*row, facts.figure(row[2])) for row in rows],
+            "tables": tables,
+            "why": facts.why.get("data", ""),
+            "quantised": facts.network is not None,
+        },
+    )
+
+
+def _bits(facts: RunFacts) -> str:
+    bits = facts.figure("bits")
+    return "integers" if bits is None else f"integers, {bits}-bit weights"
+
+
+def _confusion(seen: Seen) -> dict[str, Any]:
+    """The confusion matrix with shares of each row, and the pairs most often mistaken."""
+    matrix = seen.confusion
+    totals = matrix.sum(axis=1)
+    cells = [
+        [(int(n), float(n) / max(1, int(total))) for n in row]
+        for row, total in zip(matrix, totals, strict=True)
+    ]
+    pairs = sorted(
+        (-int(matrix[a, b]), a, b)
+        for a in range(len(matrix))
+        for b in range(len(matrix))
+        if a != b and matrix[a, b]
+    )
+    return {
+        "cells": cells,
+        "recall": [float(matrix[c, c]) / max(1, int(totals[c])) for c in range(len(matrix))],
+        "pairs": [(-n, a, b) for n, a, b in pairs[:3]],
+        "count": seen.count,
+        "total": seen.total,
+        "right": int(matrix.trace()),
+    }

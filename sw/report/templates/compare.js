@@ -1,0 +1,37 @@
+"use strict";
+(() => {
+  const number = (cell) => {
+    const value = JSON.parse(cell.querySelector(".figure").dataset.value);
+    return typeof value === "number" ? value : null;
+  };
+  const written = (difference, form) => {
+    const sign = difference > 0 ? "+" : "−", size = Math.abs(difference);
+    if (form === "share") return `${sign}${(100 * size).toFixed(2)} points`;
+    if (form === "mhz") return `${sign}${size.toFixed(2)} MHz`;
+    if (form === "seconds") return `${sign}${size.toFixed(1)} s`;
+    return `${sign}${size.toLocaleString("en", { maximumFractionDigits: 0 })}`;
+  };
+
+  function differ() {
+    const reference = document.querySelector("[name=reference]:checked").value;
+    document.querySelectorAll("tr[data-better]").forEach((row) => {
+      const better = Number(row.dataset.better);
+      const from = number(row.querySelector(`td.run-${reference}`));
+      row.querySelectorAll("td").forEach((cell) => {
+        const delta = cell.querySelector(".delta"), value = number(cell);
+        const form = cell.querySelector(".figure").dataset.form;
+        const difference = from === null || value === null || form === "text" ? 0 : value - from;
+        delta.className = "delta";
+        delta.textContent = difference ? written(difference, form) : "";
+        if (difference && better) delta.classList.add(difference * better > 0 ? "better" : "worse");
+      });
+    });
+  }
+
+  document.getElementById("choices").addEventListener("change", (event) => {
+    const run = event.target.dataset.show;
+    if (run === undefined) { differ(); return; }
+    document.querySelectorAll(`.run-${run}`).forEach((part) => part.classList.toggle("gone", !event.target.checked));
+  });
+  differ();
+})();
