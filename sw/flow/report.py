@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..recipe import BuildRecipe, DataRecipe, Recipe
+from ..recipe import BuildRecipe, DataRecipe, Recipe, checked
 from .run import Run, StageError, versions
 
 if TYPE_CHECKING:
@@ -62,6 +63,7 @@ def gathered(run: Run) -> dict[str, Any]:
         "build": stages.get("build", {}),
         "seeds": trained.get("seeds", {}) | {"cosim": run.recipe.cosim.seed},
         "data": trained.get("data", {}),
+        "settings": {"data": asdict(run.recipe.data)},
         "seconds": {stage: content.get("seconds") for stage, content in stages.items()},
         "versions": versions(),
     }
@@ -108,16 +110,16 @@ def recipe_of(folder: Path, data_dir: Path | None = None) -> Recipe:
         check_stage(stage, content[stage], path)
     trained, path = content["train"], folder / "report.json"
     earlier = read_json(path, "report") if path.is_file() else {}
-    data = trained.get("data", {})
     known = earlier if isinstance(earlier, dict) else {}
+    data = {key: trained.get("data", {}).get(key) for key in ("set", "split")}
+    data["seed"] = trained.get("seeds", {}).get("data")
+    # An earlier report knows all of it.
+    data |= known.get("settings", {}).get("data", {})
+    given = {key: value for key, value in data.items() if value is not None}
+    recipe = checked(DataRecipe, given, f"{folder}: data")
     return Recipe(
         name=str(known.get("recipe", folder.resolve().name)),
-        data=DataRecipe(
-            set=data.get("set", "digits"),
-            split=data.get("split", "stratified"),
-            seed=trained.get("seeds", {}).get("data", 0),
-            dir="" if data_dir is None else str(data_dir),
-        ),
+        data=recipe if data_dir is None else replace(recipe, dir=str(data_dir)),
         train=trained.get("config", {}),
         build=BuildRecipe(device=content["build"].get("device", BuildRecipe.device)),
     )
@@ -192,7 +194,10 @@ def _data(run: Run, stages: Mapping[str, Any], why: dict[str, str]) -> Any:
         return None
     digest = trained.get("data", {}).get("digest", data.digest)
     if digest != data.digest:
-        why["data"] = f"The data set {data.name} is no longer the one that the run was trained on."
+        why["data"] = (
+            f"The data set {data.name} is not the one that the run was trained on; "
+            "a recipe in place of the run folder says all of it."
+        )
         return None
     # A quick try's recipe cuts the splits; of a folder's recipe nothing says so but this.
     count = trained.get("test_samples", 0)

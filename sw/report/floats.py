@@ -12,7 +12,7 @@ import numpy as np
 
 from .. import golden
 from ..data import Dataset
-from ..network import Conv2d, Dense, Network
+from ..network import Conv2d, Dense, Network, Neuron
 from .facts import Agreement, Weights
 
 COMPARED = 32
@@ -47,7 +47,10 @@ def weights_of(graph: Any, stage: str) -> tuple[Weights, ...]:
 
 
 def integer_weights(network: Network) -> tuple[Weights, ...]:
-    """The synapses of an integer network in real numbers: ``raw · 2^-frac · scale``."""
+    """The synapses of an integer network in real numbers: ``raw · 2^-frac · scale``.
+
+    What a layer reads has a scale of its own too, unless it is spikes, membranes or the input.
+    """
     scales, found = network.notes.get("scales", {}), []
     for node in network.nodes:
         if not isinstance(node, Dense | Conv2d):
@@ -56,7 +59,10 @@ def integer_weights(network: Network) -> tuple[Weights, ...]:
         bias = None
         if node.bias is not None:
             bias = node.bias * network.values[node.name].format.step * scale
-        weight = node.weight * node.weight_format.step * scale
+        (edge,) = network.incoming(node.name, "input")
+        spikes = isinstance(network.by_name[edge.source], Neuron)
+        read = 1.0 if spikes else scales.get(edge.source, 1.0)
+        weight = node.weight * node.weight_format.step * scale / read
         found.append(Weights(node.name, "quantised", weight, bias))
     return tuple(found)
 

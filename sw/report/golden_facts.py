@@ -42,6 +42,7 @@ def see(network: Network, data: Dataset) -> Seen:
     chosen = _chosen(test.labels, found)
     watched = [(n.name, what) for n in neurons for what in ("spike", "membrane")]
     inputs = test.over_time(steps)[:, chosen]
+    brightest = int(test.inputs.max())
     trace = golden.run(network, inputs, watched)
     rates = {name: total / (len(test) * steps) for name, total in fired.items()}
     return Seen(
@@ -57,7 +58,7 @@ def see(network: Network, data: Dataset) -> Seen:
                 int(test.labels[index]),
                 int(found[index]),
                 tuple(trace.scores[place].tolist()),
-                _frames(data, test.inputs[index]),
+                _frames(data, test.inputs[index], brightest),
             )
             for place, index in enumerate(chosen)
         ),
@@ -73,10 +74,9 @@ def _chosen(labels: IntArray, found: IntArray) -> list[int]:
     return first + wrong[:MISTAKES]
 
 
-def _frames(data: Dataset, values: np.ndarray) -> tuple[str, ...]:
+def _frames(data: Dataset, values: np.ndarray, most: int) -> tuple[str, ...]:
     """A sample's pictures: one, or one for each frame of a clip."""
     parts = values.reshape(data.test.frames, -1)
-    most = data.format.max if data.name not in ("digits", "digit_rows") else 16
     if data.image is None:
         return tuple(image(part[None, None], most) for part in parts)
     if len(parts) > 1 and parts.shape[1] == int(np.prod(data.image)):

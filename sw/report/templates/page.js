@@ -116,7 +116,7 @@
   function showRaster(layer, fired) {
     const place = find("raster");
     place.replaceChildren();
-    const left = 34, width = 300, count = layer.picked.length;
+    const left = 42, width = 292, count = layer.picked.length;
     const row = Math.max(2.4, Math.min(12, 230 / count)), height = row * count;
     const svg = picture(left + width + 6, height + 18, place, "spike raster");
     mark("rect", { x: left, y: 0, width, height, fill: "var(--soft)" }, svg);
@@ -141,7 +141,7 @@
   function showMembranes(layer, fired) {
     const place = find("membranes");
     place.replaceChildren();
-    const left = 34, width = 300, height = 44, slot = width / data.steps;
+    const left = 42, width = 292, height = 44, slot = width / data.steps;
     layer.traced.forEach((neuron, k) => {
       const values = layer.membranes[state.sample][k];
       const threshold = layer.thresholds && layer.thresholds[k];
@@ -170,7 +170,7 @@
   function showRates(layer) {
     const place = find("rates");
     place.replaceChildren();
-    const left = 34, width = 300, height = 110, most = Math.max(...layer.rates) || 1;
+    const left = 42, width = 292, height = 110, most = Math.max(...layer.rates) || 1;
     const svg = picture(left + width + 6, height + 20, place, "histogram of firing rates");
     layer.rates.forEach((count, n) => {
       const tall = (height - 14) * (count / most), slot = width / layer.rates.length;
