@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
 from typing import Any, Literal, get_args
@@ -233,7 +234,11 @@ def build_model(config: TrainConfig, data: Dataset) -> nn.Module:
 
 def _recurrent(config: TrainConfig, data: Dataset) -> nn.Module:
     hp = RSNNParameters(config.width, data.classes, config.beta, dropout_p=config.dropout)
-    return RSNNClassifier(hp, data.inputs)
+    model = RSNNClassifier(hp, data.inputs)
+    for linear in (model.fc1, model.fc2):
+        # Of frames that are mostly black too few neurons would fire with torch's own weights.
+        nn.init.normal_(linear.weight, std=2 / math.sqrt(linear.in_features))
+    return model
 
 
 def _image_model(config: TrainConfig, data: Dataset) -> nn.Module:

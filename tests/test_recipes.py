@@ -9,6 +9,7 @@ from data_folders import pictures, write_cifar, write_idx
 from reslif.hw.folding import Folding, Plan
 from reslif.hw.sequential.program import Program
 from reslif.sw import from_torch
+from reslif.sw.data import MOVING
 from reslif.sw.flow import Run, check, folding_of
 from reslif.sw.image_sets import IMAGE_SETS
 from reslif.sw.models import image_of, seen
@@ -23,7 +24,12 @@ RECIPES = sorted(EXAMPLES.rglob("*.toml"))
 
 
 def with_pictures(recipe: Recipe, folder: Path) -> Recipe:
-    """``recipe`` for a few made-up images of the size of its set's, where that set is of files."""
+    """``recipe`` for a few made-up images of the size of its set's, where that set is of files; for
+    a few clips where they move.
+    """
+    if recipe.data.set == MOVING:
+        few = {**recipe.data.moving, "train": 16, "validation": 4, "test": 4}
+        return replace(recipe, data=replace(recipe.data, moving=few, cache=str(folder)))
     if recipe.data.set not in IMAGE_SETS:
         return recipe
     write, shape = (

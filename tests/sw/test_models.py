@@ -197,6 +197,11 @@ def test_progress_reports_the_spike_rate(data: Dataset, tmp_path: Path, capsys) 
         ({"before": {"epoch": 3}}, "before has 'epoch', must have settings of training"),
         ({"before": {"epochs": 0}}, "before: epochs is 0, must be at least 1"),
         ({"precision": "float16"}, "precision is 'float16', must be float32 or bfloat16"),
+        ({"model": "rsnn"}, "readout is 'sum_current', of model rsnn it must be count"),
+        ({"dropout": 0.5}, "dropout is 0.5, of model ms_resnet it must be 0"),
+        ({"dropout": -0.5}, "dropout is -0.5, must be at least 0"),
+        ({"truncate": 2}, "truncate is 2, of model ms_resnet it must be 0"),
+        ({"truncate": -1}, "truncate is -1, must be at least 0"),
     ],
     ids=str,
 )
