@@ -41,10 +41,14 @@ def _panel(index: int, name: str, title: str, rows: Sequence[Mapping[str, Any]])
     for tick in range(5):
         y = TOP + height * (1 - tick / 4)
         out.append(path([(left, y), (left + width, y)], GRID))
-        out.append(text(left - 4, y + 4, f"{most * tick / 4:,.3g}", "end"))
+        out.append(text(left - 4, y + 4, _label(most * tick / 4), "end"))
     out.append(text(left, TOP + height + 14, "0", "middle"))
     out.append(text(left + width, TOP + height + 14, f"{deepest} layers", "end"))
     on_chip = [at(row) for row in known if row["weights"] == "block"]
     out.append(path(on_chip, BLOCK))
     out += [dot(*at(row), BLOCK if row["weights"] == "block" else STREAM) for row in known]
     return "".join(out)
+
+
+def _label(value: float) -> str:
+    return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
