@@ -6,8 +6,8 @@ import sys
 
 import numpy as np
 import pytest
+from commands import refused, reslif
 from data_folders import pictures, write_idx
-from reslif.sw import cli
 from reslif.sw.data_files import FOLDER_VARIABLE
 from reslif.sw.formats import Format
 from reslif.sw.network import Dense, Edge, Input, Network, Readout
@@ -33,23 +33,6 @@ results = 60
 idle = 0.2
 stall = 0.2
 """
-
-
-def reslif(monkeypatch, *arguments):
-    """Run the command; its exit status."""
-    monkeypatch.setattr(sys, "argv", ["reslif", *map(str, arguments)])
-    with pytest.raises(SystemExit) as end:
-        cli.main()
-    return end.value.code or 0
-
-
-def refused(monkeypatch, capsys, *arguments):
-    """The one line that a refused command leaves."""
-    assert reslif(monkeypatch, *arguments) == 2
-    error = capsys.readouterr().err.strip()
-    assert error.startswith("reslif: ")
-    assert "\n" not in error
-    return error
 
 
 @pytest.fixture(scope="module")

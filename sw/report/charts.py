@@ -109,7 +109,7 @@ def line_chart(
         _, y = at(left, value)
         body.append(svg.path([(_LEFT, y), (WIDTH - _RIGHT, y)], LINE))
         body.append(svg.text(_LEFT - 5, y + 4, escape(show(value)), "end"))
-    for value in ticks(left, right, 5, whole=True):
+    for value in ticks(left, right, 6, whole=True):
         x, y = at(value, low)
         body.append(svg.text(x, y + 14, escape(plain(value)), "middle"))
     middle = (_LEFT + WIDTH - _RIGHT) / 2
@@ -137,7 +137,7 @@ def over_depth(values: Mapping[str, float], colour: str = BLUE) -> list[Series]:
     points = {name: (n + 1.0, value) for n, (name, value) in enumerate(values.items())}
     groups: dict[str, list[str]] = {}
     for name in points:
-        groups.setdefault(re.sub(r"(?<=_)\d+(?=_|$)", "…", name, count=1), []).append(name)
+        groups.setdefault(re.sub(r"(?<=_)\d+(?=_|$)", "n", name, count=1), []).append(name)
     many = {kind: names for kind, names in groups.items() if len(names) > 1}
     if len(points) <= DEEP or not 1 < len(many) <= len(PALETTE):
         return [Series("", list(points.values()), colour)]

@@ -7,7 +7,17 @@ from typing import Any
 
 import numpy as np
 
-from .charts import BLUE, MUTED, RED, Series, histogram, line_chart
+from .charts import (
+    BLUE,
+    DEEP,
+    MUTED,
+    RED,
+    Series,
+    histogram,
+    legend,
+    line_chart,
+    over_depth,
+)
 from .facts import FloatArray, RunFacts, Weights
 from .png import signed
 from .section import Section
@@ -42,6 +52,7 @@ def section(facts: RunFacts) -> Section:
             "count": len(names),
             "stages": [(stage, STAGES[stage], COLOURS[stage]) for stage in found],
             "lacking": [STAGES[stage] for stage in STAGES if stage not in found],
+            "deep": len(names) > DEEP,
             "depth": _depth(layers, found) if len(names) > LAYERS else None,
             "why": facts.why.get("data", ""),
         },
@@ -81,11 +92,17 @@ def _matrix(weight: FloatArray, whole: bool = False) -> FloatArray:
 
 
 def _depth(layers: Mapping[str, Mapping[str, Weights]], stages: list[str]) -> Any:
-    """The weights' standard deviation over depth."""
-    deviations = [
-        (stage, [(n + 1.0, float(p[stage].weight.std())) for n, p in enumerate(layers.values())
-                 if stage in p])
+    """The weights' standard deviation over depth, of a deep network that of the last stage."""
+    title, label = "Standard deviation of the weights by layer", "layer of weights"
+    found = {
+        stage: {name: float(p[stage].weight.std()) for name, p in layers.items() if stage in p}
         for stage in stages
-    ]  # fmt: skip
-    series = [Series(STAGES[stage], points, COLOURS[stage]) for stage, points in deviations]
-    return line_chart(series, "Standard deviation of the weights by layer", "layer of weights")
+    }
+    if len(layers) > DEEP:
+        series = over_depth(found[stages[-1]])
+        return legend(series) + line_chart(series, title, label)
+    series = [
+        Series(STAGES[stage], [(n + 1.0, y) for n, y in enumerate(values.values())], COLOURS[stage])
+        for stage, values in found.items()
+    ]
+    return line_chart(series, title, label)

@@ -1,0 +1,266 @@
+"""The parts of the report's page: folding, pictures, schedules, and what the tools left."""
+
+import base64
+import itertools
+import json
+import zlib
+
+import numpy as np
+import pytest
+from report_runs import NETLIST, PLACED
+from reslif.hw.emit import generate
+from reslif.hw.folding import Fold, Folding
+from reslif.hw.sequential.program import Sequence
+from reslif.sim.activity import measured
+from reslif.sw.flow.schedule import schedule
+from reslif.sw.formats import Format
+from reslif.sw.images import to_flat
+from reslif.sw.network import LIF, Dense, Edge, Input, Join, Network, Neuron, Readout
+from reslif.sw.report import network as graph
+from reslif.sw.report.charts import Series, line_chart, over_depth, staircase, ticks
+from reslif.sw.report.golden_facts import see
+from reslif.sw.report.hardware import critical_path
+from reslif.sw.report.placed import placed, scope_of
+from reslif.sw.report.png import image, png, signed
+from reslif.sw.report.samples import script_data
+
+
+def deep(blocks: int, widths: tuple[int, ...] = (8,), seed: int = 0) -> Network:
+    """A chain of residual blocks whose hidden layers are of these widths, over and over."""
+    random = np.random.default_rng(seed)
+
+    def dense(name: str, size: int, inputs: int) -> Dense:
+        return Dense(name, random.integers(-3, 4, (size, inputs)), Format(4))
+
+    def lif(name: str, size: int) -> LIF:
+        return LIF(name, size, Format(14, 2), np.int64(14), 4, np.int64(12))
+
+    nodes, edges = [Input("input", 8), dense("stem", 8, 8)], [Edge("input", "stem")]
+    last = "stem"
+    for n in range(blocks):
+        width = widths[n % len(widths)]
+        nodes += [
+            lif(f"b_{n}_lif1", 8), dense(f"b_{n}_up", width, 8), lif(f"b_{n}_lif2", width),
+            dense(f"b_{n}_down", 8, width), Join(f"add_{n}", "add", 8, Format(12)),
+        ]  # fmt: skip
+        edges += [
+            Edge(last, f"b_{n}_lif1"), Edge(f"b_{n}_lif1", f"b_{n}_up"),
+            Edge(f"b_{n}_up", f"b_{n}_lif2"), Edge(f"b_{n}_lif2", f"b_{n}_down"),
+            Edge(f"b_{n}_down", f"add_{n}", "branch"), Edge(last, f"add_{n}", "shortcut"),
+        ]  # fmt: skip
+        last = f"add_{n}"
+    nodes += [lif("end", 8), dense("head", 10, 8), Readout("readout", "sum_current", 10)]
+    edges += [Edge(last, "end"), Edge("end", "head"), Edge("head", "readout")]
+    return Network(tuple(nodes), tuple(edges), 4)
+
+
+def rows_of(network):
+    return [graph._row(network, node, {}) for node in network.order]
+
+
+def test_repeated_blocks_fold_into_one():
+    network = deep(120)
+    rows = rows_of(network)
+    folded, places = graph.fold(network, rows)
+    assert len(rows) == 605
+    assert len(folded) == 10
+    assert [row.times for row in folded] == [1, 1, 120, 120, 120, 120, 120, 1, 1, 1]
+    assert [row.opens for row in folded] == [0, 0, 5, 0, 0, 0, 0, 0, 0, 0]
+    assert folded[2].title == "b_0…119_lif1"
+    assert sum(row.parameters for row in folded) == sum(row.parameters for row in rows)
+    assert set(places) == {node.name for node in network.nodes}
+    # A shortcut's arc goes around the block it skips.
+    assert 'class="skip"' in graph.edges(network, places, len(folded))
+
+
+def test_blocks_that_differ_do_not_fold():
+    """Blocks of two widths in turn fold in pairs; of all different widths not at all."""
+    pairs, _ = graph.fold(network := deep(12, (8, 6)), rows_of(network))
+    assert max(row.times for row in pairs) == 6
+    assert [row.opens for row in pairs if row.opens] == [10]
+    network = deep(5, (4, 5, 6, 7, 8))
+    alone, _ = graph.fold(network, rows_of(network))
+    assert len(alone) == len(network.nodes)
+
+
+def samples(network, count=6):
+    return np.random.default_rng(1).integers(0, 2, (network.max_steps, count, 8))
+
+
+def test_the_schedule_of_own_engines(tmp_path):
+    """Timesteps of a layer follow one another, and each begins when its currents are there."""
+    network = deep(2)
+    manifest = generate(network, tmp_path, Folding(Fold(4, 2)))
+    inputs = samples(network)[:, :1]
+    found = schedule(network, manifest, inputs, 3, "ecp5")
+    rows = dict(found.rows)
+    assert (found.sample, found.take_turns) == (3, False)
+    assert list(rows) == ["stem", "b_0_up", "b_0_down", "b_1_up", "b_1_down", "head", "readout"]
+    for spans in rows.values():
+        assert [span.step for span in spans] == list(range(network.max_steps))
+        assert all(a.end <= b.start for a, b in itertools.pairwise(spans))
+    for first, second in (("stem", "b_0_up"), ("b_0_down", "b_1_up"), ("head", "readout")):
+        for before, after in zip(rows[first], rows[second], strict=True):
+            assert before.end <= after.start or before.start < after.start
+            assert after.end >= before.end
+    # The work of a layer depends on its events: those of no input are its ends of timesteps.
+    idle = schedule(network, manifest, inputs * 0, 0, "ecp5")
+    assert idle.cycles < found.cycles
+    assert dict(found.block_rams).keys() <= {node.name for node in network.nodes}
+
+
+def test_the_schedule_of_one_engine(tmp_path):
+    """Layers take turns without a gap, and all together take what the estimate says."""
+    from reslif.hw.sequential.fit import SequentialFit
+    from reslif.hw.sequential.program import Program
+    from reslif.hw.sequential.words import ProgramWords
+
+    network = deep(2)
+    manifest = generate(network, tmp_path, Sequence(4))
+    inputs = samples(network)[:, :1]
+    found = schedule(network, manifest, inputs, 0, "ecp5")
+    assert found.take_turns
+    spans = [span for _, (span,) in found.rows]
+    assert spans[0].start == 0
+    assert all(a.end == b.start for a, b in itertools.pairwise(spans))
+    words = ProgramWords(Program(network, Sequence(4)))
+    estimate = SequentialFit(words, measured(network, inputs))
+    assert found.cycles == pytest.approx(estimate.cycles_per_sample)
+    assert sum(count for _, count in found.block_rams) == estimate.block_rams
+
+
+def bits(text: str, count: int) -> np.ndarray:
+    return np.unpackbits(np.frombuffer(base64.b64decode(text), np.uint8))[:count]
+
+
+class Few:
+    """A data set of random spikes, labelled by the network itself but for one sample."""
+
+    name, classes, image, format = "few", 10, None, Format(1, signed=False)
+
+    def __init__(self, network, count=90):
+        from reslif.sw.data import Samples
+        from reslif.sw.evaluate import classify
+
+        inputs = np.random.default_rng(2).integers(0, 2, (count, 8)).astype(np.uint8)
+        labels = classify(network, Samples(inputs, np.zeros(count, np.int64)).over_time(4))
+        labels[5] = (labels[5] + 1) % 10
+        self.test = Samples(inputs, labels)
+
+
+def test_what_the_page_draws_is_what_the_golden_model_did():
+    from reslif.sw import golden
+
+    network = deep(2)
+    data = Few(network)
+    seen = see(network, data)
+    assert seen.confusion.sum() == 90
+    assert seen.confusion.trace() == 89
+    wrong = [sample for sample in seen.samples if sample.label != sample.predicted]
+    assert [sample.index for sample in wrong] == [5]
+    assert {s.label for s in seen.samples} == set(np.unique(data.test.labels))
+    drawn = script_data(seen)
+    trace = golden.run(network, data.test.over_time(4), None)
+    some = 0
+    for layer in drawn["layers"]:
+        spikes = trace[layer["name"], "spike"]
+        for place, sample in enumerate(drawn["samples"]):
+            own = spikes[:, sample["index"]].T
+            found = bits(layer["spikes"][place], own.size).reshape(own.shape)
+            assert np.array_equal(found, own)
+            assert layer["counts"][place] == own.sum(axis=0).tolist()
+            membrane = trace[layer["name"], "membrane"][:, sample["index"], layer["traced"]]
+            assert layer["membranes"][place] == membrane.T.tolist()
+            assert sample["scores"] == trace.scores[sample["index"]].tolist()
+            some += int(own.sum())
+        rates = spikes.mean(axis=(0, 1))
+        assert sum(layer["rates"]) == layer["size"]
+        assert layer["rate"] == round(float(rates.mean()), 4)
+        assert layer["thresholds"] == [12] * len(layer["traced"])
+    assert some > 100  # silence would agree with anything
+    assert len(drawn["layers"]) == len(network.nodes_of(Neuron))
+
+
+def pixels(address: str) -> np.ndarray:
+    """The bytes of a PNG's rows, each without its filter byte."""
+    raw = base64.b64decode(address.removeprefix("data:image/png;base64,"))
+    width, height = (int.from_bytes(raw[n : n + 4], "big") for n in (16, 20))
+    start = raw.index(b"IDAT") + 4
+    size = int.from_bytes(raw[start - 8 : start - 4], "big")
+    rows = np.frombuffer(zlib.decompress(raw[start : start + size]), np.uint8)
+    return rows.reshape(height, -1)[:, 1:].reshape(height, width, -1)
+
+
+def test_pictures_hold_their_pixels():
+    grey = np.arange(12, dtype=np.uint8).reshape(3, 4) * 20
+    assert np.array_equal(pixels(png(grey))[..., 0], grey)
+    planes = np.arange(12).reshape(1, 3, 4)
+    assert np.array_equal(pixels(image(planes, 11))[..., 0], np.round(planes[0] * 255 / 11))
+    colours = np.random.default_rng(0).integers(0, 256, (3, 5, 4))
+    assert np.array_equal(pixels(image(colours, 255)), colours.transpose(1, 2, 0))
+    on, off = pixels(image(np.array([[[1, 0]], [[0, 1]]]), 1))[0]
+    assert on.tolist() != off.tolist()
+    found = pixels(signed(np.array([[2.0, 0.0, -1.0]]), 2.0))[0]
+    assert found[0].tolist() == [0, 114, 178, 255]
+    assert found[1, 3] == 0
+    assert found[2].tolist() == [213, 94, 0, 128]
+
+
+def test_a_clip_has_a_picture_for_each_frame():
+    from reslif.sw.data import Samples
+    from reslif.sw.report.golden_facts import _frames
+
+    class Clips:
+        image = (1, 2, 3)
+        test = Samples(np.arange(24).reshape(1, 24), np.zeros(1, np.int64), frames=4)
+
+    frames = _frames(Clips(), Clips.test.inputs[0], 23)
+    assert len(frames) == 4
+    frame = np.arange(6, 12).reshape(1, 2, 3)
+    assert to_flat(frame).tolist() == list(range(6, 12))
+    assert np.array_equal(pixels(frames[1])[..., 0], np.round(frame[0] * 255 / 23))
+    Clips.image = (1, 4, 6)  # rows of one image are one picture
+    assert len(_frames(Clips(), Clips.test.inputs[0], 23)) == 1
+
+
+def test_what_the_tools_left(tmp_path):
+    assert placed(tmp_path) is None
+    (tmp_path / "report.json").write_text(json.dumps(PLACED))
+    found = placed(tmp_path)
+    assert found.modules == ()
+    (tmp_path / "netlist.json").write_text(json.dumps(NETLIST))
+    found = placed(tmp_path)
+    assert found.utilisation == (
+        ("logic cells", 3278, 5280),
+        ("block RAMs (4 kbit)", 22, 30),
+        ("multipliers", 3, 8),
+    )
+    # A name that merely begins like a module's is not its.
+    table = {m.name: (m.luts, m.ffs, m.brams, m.dsps) for m in found.modules}
+    assert table == {
+        "top.core.stem": (1, 1, 1, 0), "top.core": (1, 0, 0, 0), "board": (1, 0, 0, 0)
+    }  # fmt: skip
+    path = critical_path(found.path)
+    assert path["ns"] == pytest.approx(10.0)
+    assert (path["levels"], path["logic"], path["wires"]) == (1, 1.25, 7.0)
+    assert path["longest"].ns == 4.0
+    assert (path["start"], path["end"]) == ("top.core.stem.sums", "top_core_stem_total")
+    assert critical_path(()) is None
+    assert scope_of("a_b_c", {"a": "A", "a_b": "A.b"}) == "A.b"
+
+
+def test_charts():
+    assert ticks(0, 10) == [0, 2.5, 5, 7.5, 10]
+    assert ticks(1, 12, 6, whole=True) == [2, 4, 6, 8, 10, 12]
+    assert ticks(3, 3) == [3]
+    drawn = line_chart([Series("<a>", [(1, 0.5), (2, 1.0)], "red", css="run-1")], "a <b>", "x")
+    assert "a &lt;b&gt;" in drawn
+    assert '<g class="run-1">' in drawn
+    assert "nan" not in line_chart([Series("", [(1, 0.0)], "red")], "one point", "x")
+    many = {f"b_{n}_lif{k}": float(k) for n in range(40) for k in (1, 2)} | {"end": 3.0}
+    assert [(one.label, len(one.points)) for one in over_depth(many)] == [
+        ("b_n_lif1", 40), ("b_n_lif2", 40)
+    ]  # fmt: skip
+    assert len(over_depth(dict(list(many.items())[:9]))) == 1
+    rows = [(f"layer{n}", [(n, n + 1, 0)]) for n in range(100)]
+    assert staircase(rows, 100, "turns").count("<title>") == 100
