@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: demo test test-slow lint bench accuracy neurons neuron-recipes clean
+.PHONY: demo test test-slow test-browser lint bench accuracy neurons neuron-recipes clean
 
 demo: $(READY)
 	$(BIN)/reslif flow examples/digits_ms.toml
@@ -14,6 +14,10 @@ test: $(READY)
 
 test-slow: $(READY)
 	$(BIN)/pytest -m slow -n 2 --dist worksteal
+
+# Needs Debian's chromium and chromium-driver, which no package of pip has.
+test-browser: $(READY)
+	$(BIN)/pytest -m browser tests/test_report_browser.py
 
 lint: $(READY)
 	$(BIN)/ruff check .

@@ -1,0 +1,218 @@
+"""The report in a real browser: no error, every section, and clicks that change what is shown.
+
+Needs Debian's ``chromium`` and ``chromium-driver``: ``make test-browser``.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import threading
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+
+import pytest
+from commands import reslif
+from report_runs import SECTIONS, make_run, part_of, wrong_figures
+from report_runs import Page as Read
+
+pytestmark = pytest.mark.browser
+
+FLAGS = (
+    "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
+    "--disable-background-networking", "--disable-component-update", "--disable-sync",
+    "--hide-scrollbars",
+)  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def pages(tmp_path_factory):
+    """A folder with the page of a run, of one that has only been trained, and of two compared."""
+    folder = tmp_path_factory.mktemp("browser")
+    _, run = make_run(folder)
+    part = part_of(run, folder / "part", "train")
+    other = shutil.copytree(run, folder / "other")
+    changed = json.loads((other / "cosim.json").read_text()) | {"cycles_per_sample": 1000.0}
+    (other / "cosim.json").write_text(json.dumps(changed))
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        for one in (run, part):
+            assert reslif(monkeypatch, "report", one) == 0
+        assert reslif(monkeypatch, "report", "--compare", run, other, "--out", folder) == 0
+    return folder
+
+
+@pytest.fixture(scope="module")
+def browser(tmp_path_factory):
+    from selenium import webdriver
+
+    options = webdriver.ChromeOptions()
+    for flag in (*FLAGS, f"--user-data-dir={tmp_path_factory.mktemp('profile')}"):
+        options.add_argument(flag)
+    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
+    # Named, so that Selenium does not look for a driver in the network.
+    driver = shutil.which("chromedriver")
+    assert driver, "chromedriver is missing: apt-get install chromium chromium-driver"
+    found = webdriver.Chrome(options=options, service=webdriver.ChromeService(driver))
+    yield found
+    found.quit()
+
+
+def show(browser, path, width=1280, scheme="light"):
+    """Open a page from disk in a window of that width, and take its errors."""
+    browser.execute_cdp_cmd(
+        "Emulation.setDeviceMetricsOverride",
+        {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": width < 600},
+    )
+    browser.execute_cdp_cmd(
+        "Emulation.setEmulatedMedia",
+        {"features": [{"name": "prefers-color-scheme", "value": scheme}]},
+    )
+    browser.get(path.as_uri())
+    return browser.get_log("browser")
+
+
+def all_of(browser, css):
+    return browser.find_elements("css selector", css)
+
+
+def one(browser, css):
+    (found,) = all_of(browser, css)
+    return found
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("width", [1280, 420])
+@pytest.mark.parametrize("name", ["run/report.html", "part/report.html", "compare.html"])
+def test_pages_open_from_disk_without_an_error(browser, pages, name, width, scheme):
+    assert show(browser, pages / name, width, scheme) == []
+    sizes = "return [document.documentElement.scrollWidth, innerWidth]"
+    wide, window = browser.execute_script(sizes)
+    assert wide <= window == width
+    sections = [section.get_attribute("id") for section in all_of(browser, "main section")]
+    assert sections == (["runs", "curves"] if name == "compare.html" else list(SECTIONS))
+    ground = browser.execute_script("return getComputedStyle(document.body).backgroundColor")
+    bright = int(ground.split("(")[1].split(",")[0])
+    assert bright > 200 if scheme == "light" else bright < 60
+    # Headings are not cut off, which pictures of a page without height would be.
+    assert all(section.size["height"] > 60 for section in all_of(browser, "main section"))
+
+
+def test_an_error_would_be_seen(browser, tmp_path):
+    page = tmp_path / "page.html"
+    page.write_text("<!doctype html><script>missing()</script>")
+    assert "missing is not defined" in show(browser, page)[0]["message"]
+
+
+def test_figures_that_the_browser_shows_are_those_of_report_json(browser, pages):
+    show(browser, pages / "run/report.html")
+    report = json.loads((pages / "run/report.json").read_text())
+    for details in all_of(browser, "details"):
+        browser.execute_script("arguments[0].open = true", details)
+    shown = Read("")
+    for figure in all_of(browser, ".figure"):
+        have = [figure.get_attribute(f"data-{what}") for what in ("key", "form", "value")]
+        shown.figures.append((*have, figure.text))
+    assert len(shown.figures) > 30
+    assert wrong_figures(shown, report) == []
+
+
+def test_the_chooser_works_by_clicking(browser, pages):
+    show(browser, pages / "run/report.html")
+    data = json.loads(one(browser, "#samples-data").get_attribute("textContent"))
+    buttons = all_of(browser, ".sample")
+    assert len(buttons) == len(data["samples"]) >= 10
+    drawn = set()
+    for button, sample in zip(buttons, data["samples"], strict=True):
+        button.click()
+        verdict = one(browser, "#verdict")
+        assert f"test sample {sample['index']}:" in verdict.text
+        assert f"expected {sample['label']}, predicted {sample['predicted']}" in verdict.text
+        assert one(browser, "#input").get_attribute("src") == sample["frames"][0]
+        selected = [b for b in buttons if b.get_attribute("aria-selected") == "true"]
+        assert selected == [button]
+        scores = [int(b.text.replace(",", "")) for b in all_of(browser, "#scores b")]
+        assert scores == sample["scores"]
+        drawn.add(one(browser, "#raster path.spikes").get_attribute("d"))
+    assert len(drawn) > 3  # samples differ in what they make fire
+    assert any(drawn)
+
+
+def test_layers_are_chosen_by_list_arrows_and_picture(browser, pages):
+    from selenium.webdriver.support.ui import Select
+
+    show(browser, pages / "run/report.html")
+    data = json.loads(one(browser, "#samples-data").get_attribute("textContent"))
+    layers = data["layers"]
+    assert len(layers) == 3
+
+    def check(number):
+        layer = layers[number]
+        assert Select(one(browser, "#layer")).first_selected_option.text == layer["name"]
+        spikes = sum(layer["counts"][0])
+        assert f"{spikes:,} spikes on this sample" in one(browser, "#about").text
+        assert len(all_of(browser, "#membranes svg")) == len(layer["traced"]) > 0
+        assert len(all_of(browser, "#membranes .threshold")) == len(layer["traced"])
+        strokes = one(browser, "#raster path.spikes").get_attribute("d").count("M")
+        assert strokes == spikes  # all neurons of so small a layer are shown
+
+    check(0)
+    Select(one(browser, "#layer")).select_by_index(2)
+    check(2)
+    one(browser, "#earlier").click()
+    check(1)
+    one(browser, "#later").click()
+    check(2)
+    one(browser, "#later").click()
+    check(0)
+    cell = one(browser, '#heat rect[data-layer="1"]:nth-of-type(5)')
+    cell.click()
+    check(1)
+
+
+def test_runs_are_compared_by_clicking(browser, pages):
+    show(browser, pages / "compare.html")
+
+    def row(title):
+        (found,) = [r for r in all_of(browser, "tr[data-better]") if title in r.text]
+        return found
+
+    cells = row("cycles a sample").find_elements("css selector", "td")
+    assert [cell.text.split("\n") for cell in cells] == [["1,234"], ["1,000", "−234"]] or [
+        cell.text.split("\n") for cell in cells
+    ] == [["1,234"], ["1,000", "−235"]]
+    delta = cells[1].find_element("css selector", ".delta")
+    assert "better" in delta.get_attribute("class")
+    one(browser, 'input[name="reference"][value="1"]').click()
+    assert cells[1].text == "1,000"
+    assert cells[0].text.split("\n")[1] in ("+234", "+235")
+    worse = cells[0].find_element("css selector", ".delta")
+    assert "worse" in worse.get_attribute("class")
+    one(browser, '[data-show="0"]').click()
+    assert not cells[0].is_displayed()
+    assert cells[1].is_displayed()
+    assert not any(line.is_displayed() for line in all_of(browser, "svg .run-0"))
+    one(browser, '[data-show="0"]').click()
+    assert cells[0].is_displayed()
+
+
+def test_a_page_asks_the_network_for_nothing(browser, pages):
+    """Served rather than opened, the one request is for the page itself."""
+    asked = []
+
+    class Handler(SimpleHTTPRequestHandler):
+        def log_message(self, *arguments):
+            asked.append(self.path)
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), partial(Handler, directory=os.fspath(pages))) as at:
+        thread = threading.Thread(target=at.serve_forever)
+        thread.start()
+        browser.get(f"http://127.0.0.1:{at.server_port}/run/report.html")
+        all_of(browser, ".sample")[3].click()
+        names = browser.execute_script(
+            "return performance.getEntriesByType('resource').map((entry) => entry.name)"
+        )
+        at.shutdown()
+        thread.join()
+    assert asked == ["/run/report.html"]
+    assert [name for name in names if not name.startswith("data:")] == []
