@@ -42,6 +42,40 @@ def pages(tmp_path_factory):
     return folder
 
 
+CLIPS = """
+name = "clips"
+[data]
+set = "moving_digits"
+samples = 60
+cache = "{cache}"
+[data.moving]
+frame = 12
+frames = 6
+scale = 1
+[train]
+model = "rsnn"
+readout = "count"
+width = 16
+steps = 6
+epochs = 1
+qat_epochs = 1
+bits = 8
+guard_bits = 4
+"""
+
+
+@pytest.fixture(scope="module")
+def clips(tmp_path_factory):
+    """The page of a run on clips, by a recurrent network."""
+    folder = tmp_path_factory.mktemp("clips")
+    recipe = folder / "clips.toml"
+    recipe.write_text(CLIPS.format(cache=folder / "cache"))
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        for verb in ("train", "quantise", "report"):
+            assert reslif(monkeypatch, verb, recipe, "--out", folder / "run") == 0
+    return folder / "run/report.html"
+
+
 @pytest.fixture(scope="module")
 def browser(tmp_path_factory):
     from selenium import webdriver
@@ -168,6 +202,34 @@ def test_layers_are_chosen_by_list_arrows_and_picture(browser, pages):
     cell = one(browser, '#heat rect[data-layer="1"]:nth-of-type(5)')
     cell.click()
     check(1)
+
+
+def test_clips_play(browser, clips):
+    from selenium.webdriver.support.ui import WebDriverWait
+
+    assert show(browser, clips) == []
+    data = json.loads(one(browser, "#samples-data").get_attribute("textContent"))
+    all_of(browser, ".sample")[1].click()
+    frames = data["samples"][1]["frames"]
+    assert len(frames) == 6
+    assert len(set(frames)) > 2
+    source = partial(one(browser, "#input").get_attribute, "src")
+    shown = set()
+
+    def all_shown(_):
+        shown.add(source())
+        return shown == set(frames)
+
+    WebDriverWait(browser, 20, 0.05).until(all_shown)
+    play = one(browser, "#play")
+    play.click()
+    assert play.text == "play"
+    still = source()
+    browser.execute_async_script("setTimeout(arguments[0], 500)")
+    assert source() == still
+    play.click()
+    WebDriverWait(browser, 20, 0.05).until(lambda _: source() != still)
+    assert len(all_of(browser, ".edges .delayed")) == 2  # both layers hear themselves
 
 
 def test_runs_are_compared_by_clicking(browser, pages):

@@ -62,7 +62,7 @@ def section(facts: RunFacts) -> Section:
     rates = {} if facts.seen is None else {
         layer.name: float(layer.rates.mean()) for layer in facts.seen.layers
     }  # fmt: skip
-    rows = [_row(network, node, rates) for node in network.order]
+    rows = [_row(network, node, rates) for node in shown_order(network)]
     folded, places = fold(network, rows)
     return Section(
         "network",
@@ -70,7 +70,8 @@ def section(facts: RunFacts) -> Section:
         {
             "rows": folded,
             "all": rows if len(folded) < len(rows) else [],
-            "edges": edges(network, places, len(folded)),
+            "edges": edges(network, rows, places, len(folded)),
+            "recurrent": any(edge.delay for edge in network.edges),
             "height": ROW,
             "nodes": len(rows),
             "parameters": sum(row.parameters for row in rows),
@@ -80,6 +81,21 @@ def section(facts: RunFacts) -> Section:
             "most": max([*rates.values(), 1e-9]),
         },
     )
+
+
+def shown_order(network: Network) -> list[Node]:
+    """An order of execution, but what reads the last timestep alone stands behind its source."""
+    behind: dict[str, list[Node]] = {}
+    for node in network.order:
+        read = [edge for port in node.ports for edge in network.incoming(node.name, port)]
+        if read and all(edge.delay for edge in read):
+            behind.setdefault(read[0].source, []).append(node)
+    moved = {node.name for nodes in behind.values() for node in nodes}
+    result: list[Node] = []
+    for node in network.order:
+        if node.name not in moved:
+            result += [node, *behind.get(node.name, [])]
+    return result
 
 
 def _row(network: Network, node: Node, rates: dict[str, float]) -> Row:
@@ -126,7 +142,8 @@ def _signatures(network: Network, rows: Sequence[Row]) -> list[Any]:
     """What makes a node alike another: its kind, its shape, and how far back it reads."""
     index = {row.name: n for n, row in enumerate(rows)}
     marks = []
-    for row, node in zip(rows, network.order, strict=True):
+    for row in rows:
+        node = network.by_name[row.name]
         read = sorted(
             (port, index[row.name] - index[edge.source], edge.delay, edge.quantity)
             for port in node.ports
@@ -166,26 +183,27 @@ def _merged(same: Sequence[Row], opens: int) -> Row:
     )
 
 
-def edges(network: Network, places: dict[str, int], count: int) -> Markup:
+def edges(network: Network, rows: Sequence[Row], places: dict[str, int], count: int) -> Markup:
     """The edges beside the rows: straight on to the next row, in arcs over others; dashed if
     they deliver the last timestep's value.
     """
+    index = {row.name: n for n, row in enumerate(rows)}
     x, body, seen = 50.0, [], set()
     for edge in network.edges:
         a, b = places[edge.source], places[edge.target]
         key = (a, b, edge.delay)
         # Between repeats of a block an edge would run backwards; the block says so itself.
-        if key in seen or (not edge.delay and b <= a):
+        if key in seen or (index[edge.target] > index[edge.source] and b <= a):
             continue
         seen.add(key)
         y0, y1 = a * ROW + ROW / 2, b * ROW + ROW / 2
         if b == a + 1 and not edge.delay:
             shape = f"M{x},{y0} L{x},{y1}"
         else:
-            reach = min(46.0, 12.0 + 4.0 * abs(b - a) ** 0.8)
+            reach = min(46.0, 12.0 + 4.0 * abs(b - a) ** 0.8 + (12.0 if b < a else 0.0))
             shape = f"M{x},{y0} C{x - reach},{y0 + (y1 - y0) * 0.15} {x - reach},"
             shape += f"{y1 - (y1 - y0) * 0.15} {x},{y1}"
-        css = "delayed" if edge.delay else "skip" if b != a + 1 else ""
+        css = "delayed" if edge.delay else "back" if b < a else "skip" if b != a + 1 else ""
         body.append(f'<path class="{css}" d="{shape}"/>')
     body += [f'<circle cx="{x}" cy="{n * ROW + ROW / 2}" r="4.5"/>' for n in range(count)]
     return Markup(

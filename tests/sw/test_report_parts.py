@@ -55,7 +55,7 @@ def deep(blocks: int, widths: tuple[int, ...] = (8,), seed: int = 0) -> Network:
 
 
 def rows_of(network):
-    return [graph._row(network, node, {}) for node in network.order]
+    return [graph._row(network, node, {}) for node in graph.shown_order(network)]
 
 
 def test_repeated_blocks_fold_into_one():
@@ -70,7 +70,9 @@ def test_repeated_blocks_fold_into_one():
     assert sum(row.parameters for row in folded) == sum(row.parameters for row in rows)
     assert set(places) == {node.name for node in network.nodes}
     # A shortcut's arc goes around the block it skips.
-    assert 'class="skip"' in graph.edges(network, places, len(folded))
+    drawn = graph.edges(network, rows, places, len(folded))
+    assert drawn.count("<path") == 10  # nine straight on, one shortcut around its block
+    assert drawn.count('class="skip"') == 1
 
 
 def test_blocks_that_differ_do_not_fold():
@@ -81,6 +83,24 @@ def test_blocks_that_differ_do_not_fold():
     network = deep(5, (4, 5, 6, 7, 8))
     alone, _ = graph.fold(network, rows_of(network))
     assert len(alone) == len(network.nodes)
+
+
+def test_a_recurrent_synapse_stands_behind_its_neuron():
+    lif = LIF("lif", 8, Format(14, 2), np.int64(14), 4, np.int64(12))
+    dense = {n: Dense(n, np.ones((8, 8), int), Format(4)) for n in ("fc", "again", "head")}
+    network = Network(
+        (Input("input", 8), dense["again"], dense["fc"], lif, dense["head"],
+         Readout("readout", "sum_current", 8)),
+        (Edge("input", "fc"), Edge("fc", "lif"), Edge("lif", "again", delay=1),
+         Edge("again", "lif"), Edge("lif", "head"), Edge("head", "readout")),
+        3,
+    )  # fmt: skip
+    rows = rows_of(network)
+    assert [row.name for row in rows] == ["input", "fc", "lif", "again", "head", "readout"]
+    folded, places = graph.fold(network, rows)
+    drawn = graph.edges(network, rows, places, len(folded))
+    assert drawn.count('class="delayed"') == 1
+    assert drawn.count('class="back"') == 1
 
 
 def samples(network, count=6):
