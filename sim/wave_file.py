@@ -8,7 +8,7 @@ whose format it does not.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import count
 from pathlib import Path
@@ -70,7 +70,7 @@ class Track:
                 yield cycle + 1, f"0{codes[0]}\n"
 
 
-def _lines(values: Sequence[int], widths: Sequence[int], codes: Sequence[str]) -> str:
+def _lines(values: Sequence[int], widths: Iterable[int], codes: Sequence[str]) -> str:
     lines = []
     for value, width, code in zip(values, widths, codes, strict=True):
         bits = "x" if value == Track.NOTHING else f"{value & ((1 << width) - 1):b}"

@@ -217,15 +217,11 @@ def wave(
     data_dir: DataDir = None,
 ) -> None:
     """Write the waveform of some timesteps of a test sample, for GTKWave and Surfer."""
-    from .flow.waves import folder_run
     from .flow.waves import wave as write
 
     if not run.exists():
         raise RecipeError(f"{run} does not exist, must be a run folder or a recipe")
-    if not run.is_dir():
-        write(_run(run, out, data_dir), sample, first, last)
-    else:
-        write(folder_run(run, _say, data_dir), sample, first, last)
+    write(_known_run(run, out, data_dir), sample, first, last)
 
 
 @app.command()

@@ -82,15 +82,17 @@ def test_one_line_says_what_is_wrong(tiny, tmp_path, monkeypatch, capsys):
         ((run, "--to", 4), "window is timesteps 0 to 4, must lie within 0 to 3"),
         ((run, "--from", -1), "window is timesteps -1 to 3, must lie within 0 to 3"),
         ((tmp_path / "none",), "none does not exist, must be a run folder or a recipe"),
-        ((empty,), "train.json does not exist, run `reslif train` first"),
+        ((empty,), "network.safetensors does not exist, run `reslif quantise` first"),
         ((recipe, "--out", empty), "network.safetensors does not exist, run `reslif quantise`"),
-        ((other,), "does not say all of its data set 'digits', name the recipe"),
+        ((run, "--out", empty), "is a run folder, with it --out must not be given"),
+        ((other,), "was trained with another data set 'digits' than this"),
     ):
         assert reslif(monkeypatch, "wave", *arguments) == 2
         error = capsys.readouterr().err.strip()
         assert error.startswith("reslif: ")
         assert "\n" not in error
         assert expected in error
+    (other / "train.json").unlink()  # a network from elsewhere: nothing to compare
     (other / "top.v").unlink()
     assert reslif(monkeypatch, "wave", recipe, "--out", other) == 2
     assert "has no" in capsys.readouterr().err
