@@ -178,6 +178,18 @@ def test_mismatches_and_silence_are_not_called_equal(whole, tmp_path, monkeypatc
         assert agree not in text
 
 
+def test_windows_of_mismatches_are_named(whole, tmp_path, monkeypatch):
+    recipe, run = whole
+    window = "mismatch_stem_sample3.vcd"
+    for last in ("generate", "cosim"):
+        part = part_of(run, tmp_path / last, last)
+        assert reslif(monkeypatch, "report", recipe, "--out", part) == 0
+        assert window not in read_page(part).text
+        (part / window).write_text("")
+        assert reslif(monkeypatch, "report", recipe, "--out", part) == 0
+        assert window in read_page(part).text
+
+
 def test_what_a_file_says_stays_text(whole, tmp_path, monkeypatch):
     recipe, run = whole
     copy = shutil.copytree(run, tmp_path / "run")

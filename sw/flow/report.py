@@ -161,6 +161,7 @@ def facts_of(run: Run, result: Mapping[str, Any], brief: bool = False) -> RunFac
         stages=stages,
         written={stage: _time_of(folder / f"{stage}.json") for stage in stages},
         network=network,
+        windows=tuple(sorted(path.name for path in folder.glob("mismatch_*.vcd"))),
         why=why,
         **facts,
     )

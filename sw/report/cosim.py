@@ -13,8 +13,10 @@ ROWS = 40
 def section(facts: RunFacts) -> Section:
     title = "Co-simulation"
     if "cosim" not in facts.stages:
-        return Section("cosim", title, missing="The Verilog has not been simulated yet.",
-                       command="reslif cosim")  # fmt: skip
+        why = "The Verilog has not been simulated yet."
+        if facts.windows:
+            why = f"Verilog and golden model differed; around it: {', '.join(facts.windows)}."
+        return Section("cosim", title, missing=why, command="reslif cosim")
     found = facts.stages["cosim"]
     spikes = list(found.get("spikes", {}).items())
     wide = found.get("results")
@@ -35,5 +37,6 @@ def section(facts: RunFacts) -> Section:
             "most": max((count for _, count in spikes), default=0) or 1,
             "chart": chart,
             "layers": len(spikes),
+            "windows": facts.windows,
         },
     )

@@ -151,7 +151,8 @@ class Placed:
 @dataclass(frozen=True, eq=False)
 class RunFacts:
     """All that is known about a run; ``report`` is its ``report.json``, ``stages`` the results of
-    each stage, ``written`` when (UTC). ``why`` says of a missing part why it is.
+    each stage, ``written`` when (UTC), ``windows`` the waveforms of mismatches.
+    ``why`` says of a missing part why it is.
     """
 
     name: str
@@ -166,6 +167,7 @@ class RunFacts:
     agreement: Agreement | None = None
     schedule: Schedule | None = None
     placed: Placed | None = None
+    windows: tuple[str, ...] = ()
     why: Mapping[str, str] = field(default_factory=dict)
 
     def figure(self, key: str) -> Any:
