@@ -81,9 +81,10 @@ class SequentialFit:
 
     @property
     def block_rams(self) -> int:
-        return sum(self._block_rams(memory) for memory in self.memories)
+        return sum(self.block_rams_of(memory) for memory in self.memories)
 
-    def _block_rams(self, memory: Memory) -> int:
+    def block_rams_of(self, memory: Memory) -> int:
+        """Of one of the ``memories``."""
         if not memory.width:
             return 0
         return block_rams(max(2, memory.depth), memory.width, self.family, block=memory.block)
@@ -95,7 +96,7 @@ class SequentialFit:
         lane = 2 * shapes.total.width + 2 * shapes.current.width + 5 * shapes.neuron.membrane.width
         rest = 1500 + 3 * words.sent_words * words.lanes
         weights = next(memory for memory in self.memories if memory.name == "weights")
-        chosen = weights.width * self._block_rams(weights) // 16
+        chosen = weights.width * self.block_rams_of(weights) // 16
         return words.lanes * lane + rest + chosen
 
     def samples_per_second(self, clock_mhz: float) -> float:
@@ -110,7 +111,7 @@ class SequentialFit:
             count = len(list(same))
             yield (
                 f"{memory.name:<10}{memory.depth:>9,} x {memory.width:>4} bits"
-                f"{count * self._block_rams(memory):>6} block RAMs"
+                f"{count * self.block_rams_of(memory):>6} block RAMs"
                 + (f", {count} of these" if count > 1 else "")
             )
         operations, slowest = self.words.program.operations, self.bottleneck.name

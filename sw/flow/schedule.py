@@ -27,7 +27,6 @@ def _one_engine(
     network: Network, manifest: Mapping[str, Any], activity: Any, sample: int, family: Any
 ) -> Schedule:
     """Layer after layer, each through all timesteps."""
-    from ...hw.blockram import block_rams
     from ...hw.sequential.fit import SequentialFit
     from ...hw.sequential.program import Program, Sequence
     from ...hw.sequential.words import ProgramWords
@@ -39,11 +38,7 @@ def _one_engine(
     for layer, cycles in found.cycles.items():
         rows.append((layer, (Span(0, now, now + cycles),)))
         now += cycles
-    memories = tuple(
-        (m.name, block_rams(max(2, m.depth), m.width, family, block=m.block))
-        for m in found.memories
-        if m.width
-    )
+    memories = tuple((m.name, found.block_rams_of(m)) for m in found.memories)
     return Schedule(sample, True, tuple(rows), tuple(m for m in memories if m[1]))
 
 

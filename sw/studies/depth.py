@@ -47,27 +47,25 @@ def depth_study(
     first training ``samples`` (Jacobians: of the first ``jacobians`` of them); accuracies, whole
     and without the branches of each quarter of the blocks, are on the test samples.
     """
-    if config.model != "residual":
-        raise TrainError(f"model is {config.model}, of a study of depth it must be residual")
+    check_residual(config)
     if samples < 1 or jacobians < 1:
         raise TrainError(f"samples are {samples} and jacobians {jacobians}, must be at least 1")
-    for depth in depths:
-        if depth < 2 or depth % 2:
-            raise TrainError(f"depth is {depth}, must be even: two layers a block")
     trained = folder / FLOAT_FILE
-    jobs = [(kind, depth) for kind in KINDS for depth in depths]
+    jobs = [of_depth(config, kind, depth) for kind in KINDS for depth in depths]
     rows: list[Row] = []
     with one_thread(), Progress("depth", len(jobs) + trained.is_file()) as progress:
-        for kind, depth in jobs:
-            chosen = of_depth(config, kind, depth)
-            model = residual(chosen, data)
+        for chosen in jobs:
+            model = _residual(chosen, data)
             reestimate(model, data.train[:256], chosen, data.format.step)
             rows.append(_row(model, chosen, data, samples, jacobians))
-            progress.update(len(rows), f"{kind} {depth}")
+            progress.update(len(rows), f"{chosen.block_type} {model.depth}")
         if trained.is_file():
-            model = residual(config, data)
-            load_module(model, trained)
-            rows.append(_row(model, config, data, samples, jacobians) | used(model, config, data))
+            model = trained_network(config, data, trained)
+            rows.append(
+                _row(model, config, data, samples, jacobians)
+                | {"trained": True, "accuracy": _accuracy(model, config, data)}
+                | {"without": without_quarters(model, config, data)}
+            )
             progress.update(len(rows), "trained")
     return {
         "steps": config.steps, "width": config.width, "seed": config.seed, "samples": samples,
@@ -75,26 +73,49 @@ def depth_study(
     }  # fmt: skip
 
 
+def check_residual(config: TrainConfig) -> None:
+    """Raises :class:`TrainError` if ``config`` has no residual blocks to study."""
+    if config.model != "residual":
+        raise TrainError(f"model is {config.model}, of a study of depth it must be residual")
+
+
 def of_depth(config: TrainConfig, kind: str, layers: int) -> TrainConfig:
-    """``config`` for another block type and so many layers in residual blocks."""
+    """``config`` for another block type and so many layers in residual blocks; or
+    :class:`TrainError`.
+    """
+    if layers < 2 or layers % 2:
+        raise TrainError(f"depth is {layers}, must be even: two layers a block")
     scaled = config.scaled_lr and kind == "ms"  # the others have no such branches
     return replace(config, block_type=kind, blocks=layers // 2, scaled_lr=scaled)  # type: ignore[arg-type]
 
 
-def residual(config: TrainConfig, data: Dataset) -> ResidualSNN:
-    """The untrained residual classifier of ``config``."""
+def trained_network(config: TrainConfig, data: Dataset, file: Path) -> ResidualSNN:
+    """The residual classifier of ``config`` with the parameters in ``file``."""
+    model = _residual(config, data)
+    load_module(model, file)
+    return model
+
+
+def _residual(config: TrainConfig, data: Dataset) -> ResidualSNN:
     model = build_model(config, data)
     assert isinstance(model, ResidualSNN)
     return model
 
 
-def _row(
+def figures(
     model: ResidualSNN, config: TrainConfig, data: Dataset, samples: int, jacobians: int
-) -> Row:
+) -> Figures:
+    """All measures of all blocks on the first training ``samples``."""
     part = data.train[:samples]
     raw = torch.tensor(part.over_time(config.steps), dtype=torch.float32)
     labels = torch.tensor(part.labels)
-    blocks = measure_blocks(model, seen(raw, data.format.step, None), labels, jacobians)
+    return measure_blocks(model, seen(raw, data.format.step, None), labels, jacobians)
+
+
+def _row(
+    model: ResidualSNN, config: TrainConfig, data: Dataset, samples: int, jacobians: int
+) -> Row:
+    blocks = figures(model, config, data, samples, jacobians)
     return {
         "kind": config.block_type,
         "depth": model.depth,
@@ -106,17 +127,17 @@ def _row(
     }
 
 
-def used(model: ResidualSNN, config: TrainConfig, data: Dataset) -> Row:
-    """Whether the trained branches count: test accuracy whole, and without each quarter's."""
-
-    def accuracy() -> float:
-        return accuracy_float(model, data.test, config.steps, data.format.step)
-
-    without = []
+def without_quarters(model: ResidualSNN, config: TrainConfig, data: Dataset) -> list[float]:
+    """Whether the branches count: test accuracy without those of each quarter of the blocks."""
+    found = []
     for part in quarters(len(model.stack.blocks)):
         with without_branches(model, part):
-            without.append(accuracy())
-    return {"trained": True, "accuracy": accuracy(), "without": without}
+            found.append(_accuracy(model, config, data))
+    return found
+
+
+def _accuracy(model: ResidualSNN, config: TrainConfig, data: Dataset) -> float:
+    return accuracy_float(model, data.test, config.steps, data.format.step)
 
 
 def _short(value: float | None) -> float | None:

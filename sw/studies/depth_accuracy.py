@@ -12,16 +12,15 @@ import numpy as np
 import torch
 
 from ..data import Dataset
-from ..fit import TrainError, load_module, one_thread
-from ..models import TrainConfig, seen
+from ..fit import TrainError, one_thread
+from ..models import TrainConfig
 from ..train import FLOAT_FILE
 from .accuracy import Row, study
-from .blocks import first_over_last, measure_blocks
-from .depth import of_depth, residual, used
+from .blocks import first_over_last
+from .depth import check_residual, figures, of_depth, trained_network, without_quarters
 
 SAMPLES = 512
 """Training samples of which gradients are measured."""
-NETWORKS = ("ms:482", "ms:10", "plain:482")
 
 
 def depth_accuracy(
@@ -31,30 +30,29 @@ def depth_accuracy(
 
     Accuracies are on the test samples; ``bits`` of them by the golden model of the network after
     quantised training, but of plain networks, which are there for contrast. What an earlier call
-    trained below ``folder`` is not trained again.
+    trained below ``folder`` is not trained again. Raises :class:`TrainError`.
     """
-    for name in networks:
-        kind, layers = _parts(name)
+    check_residual(config)
+    if seeds < 1:
+        raise TrainError(f"seeds is {seeds}, must be at least 1")
+    # All are checked before the first is trained for long.
+    for chosen in [_of(config, name) for name in networks]:
+        kind, layers = chosen.block_type, 2 * chosen.blocks
         for seed in range(seeds):
-            chosen = replace(of_depth(config, kind, layers), seed=seed)
+            seeded = replace(chosen, seed=seed)
             place = folder / f"{kind}_{layers}_{seed}"
             place.mkdir(parents=True, exist_ok=True)
             bits = [] if kind == "plain" else [config.bits]
-            first, quantised = study(chosen, data, bits, place)
-            model = residual(chosen, data)
-            load_module(model, place / FLOAT_FILE)
-            part = data.train[:SAMPLES]
-            raw = torch.tensor(part.over_time(config.steps), dtype=torch.float32)
+            first, quantised = study(seeded, data, bits, place)
+            model = trained_network(seeded, data, place / FLOAT_FILE)
             with one_thread():
-                blocks = measure_blocks(
-                    model, seen(raw, data.format.step, None), torch.tensor(part.labels), 1
-                )
-                parts = used(model, chosen, data)
+                blocks = figures(model, seeded, data, SAMPLES, jacobians=1)
+                without = without_quarters(model, seeded, data)
             yield {
                 "kind": kind, "layers": layers, "seed": seed, "float": first["accuracy"],
                 **{f"{row['bits']}bit": row["accuracy"] for row in quantised},
                 **{f"{row['bits']}bit_digest": row["digest"] for row in quantised},
-                "without": parts["without"],
+                "without": without,
                 "gradient": first_over_last(blocks["gradient"]),
                 "signal": first_over_last(blocks["signal"]),
                 "ratio": float(np.mean(blocks["ratio"])),
@@ -62,11 +60,15 @@ def depth_accuracy(
             }  # fmt: skip
 
 
-def _parts(name: str) -> tuple[str, int]:
+def _of(config: TrainConfig, name: str) -> TrainConfig:
+    """``config`` for the network ``name``, kind:layers."""
     kind, _, layers = name.partition(":")
-    if not layers.isdecimal() or not int(layers) or int(layers) % 2:
-        raise TrainError(f"network is {name!r}, must be kind:layers, as ms:482; layers are even")
-    return kind, int(layers)
+    if not layers.isdecimal():
+        raise TrainError(f"network is {name!r}, must be kind:layers, as ms:482")
+    try:
+        return of_depth(config, kind, int(layers))
+    except TrainError as error:
+        raise TrainError(f"network {name!r}: {error}") from None
 
 
 def lines(rows: Sequence[Row]) -> list[str]:

@@ -3,7 +3,6 @@
 import json
 import math
 import re
-import sys
 import xml.etree.ElementTree as ET
 from dataclasses import replace
 from pathlib import Path
@@ -12,8 +11,8 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from commands import reslif
 from reslif.sw import cli
-from reslif.sw.cli import main
 from reslif.sw.data import Dataset, load_dataset
 from reslif.sw.fit import TrainError, save_module
 from reslif.sw.float_passes import accuracy_float, reestimate
@@ -279,20 +278,14 @@ epochs = 1
 """
 
 
-def command(monkeypatch: pytest.MonkeyPatch, *arguments: object) -> int:
-    """Run ``reslif depth``; its exit status."""
-    monkeypatch.setattr(sys, "argv", ["reslif", "depth", *map(str, arguments)])
-    with pytest.raises(SystemExit) as end:
-        main()
-    return int(end.value.code or 0)
-
-
 def test_the_command_leaves_figures_and_a_picture(tmp_path, monkeypatch, capsys) -> None:
     recipe, run = tmp_path / "tiny.toml", tmp_path / "run"
     recipe.write_text(RECIPE)
     # The console was made with the terminal's width.
     monkeypatch.setattr(cli.console, "width", 300)
-    assert command(monkeypatch, recipe, "--out", run, "--depths", "2,6", "--samples", 8) == 0
+    assert (
+        reslif(monkeypatch, "depth", recipe, "--out", run, "--depths", "2,6", "--samples", 8) == 0
+    )
     report = json.loads((run / "depth.json").read_text())
     assert report["recipe"] == "tiny"
     assert report["samples"] == 8
@@ -307,5 +300,5 @@ def test_the_command_names_a_mistake(tmp_path, monkeypatch, capsys) -> None:
     recipe = tmp_path / "tiny.toml"
     recipe.write_text(RECIPE)
     for depths, message in (("ten", "depths is 'ten', must be numbers"), ("7", "depth is 7")):
-        assert command(monkeypatch, recipe, "--out", tmp_path, "--depths", depths) == 2
+        assert reslif(monkeypatch, "depth", recipe, "--out", tmp_path, "--depths", depths) == 2
         assert message in capsys.readouterr().err

@@ -1,13 +1,13 @@
 """The study of accuracy over depth: its bookkeeping, on small networks."""
 
 import json
-import sys
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from reslif.sw.cli import main
+from commands import reslif
 from reslif.sw.data import load_dataset
+from reslif.sw.fit import TrainError
 from reslif.sw.models import TrainConfig
 from reslif.sw.studies import depth_accuracy as module
 
@@ -48,19 +48,11 @@ def test_rows(tmp_path: Path, monkeypatch) -> None:
     assert {**again, "seconds": 0} == {**rows[0], "seconds": 0}
 
 
-def command(monkeypatch, *arguments: object) -> int:
-    """Run ``reslif depth-accuracy``; its exit status."""
-    monkeypatch.setattr(sys, "argv", ["reslif", "depth-accuracy", *map(str, arguments)])
-    with pytest.raises(SystemExit) as end:
-        main()
-    return int(end.value.code or 0)
-
-
 def test_the_command(tmp_path: Path, monkeypatch, capsys) -> None:
     recipe, run = tmp_path / "shallow.toml", tmp_path / "run"
     recipe.write_text(RECIPE)
     chosen = ("--networks", "ms:2", "--seeds", 1)
-    assert command(monkeypatch, recipe, "--out", run, *chosen) == 0
+    assert reslif(monkeypatch, "depth-accuracy", recipe, "--out", run, *chosen) == 0
     report = json.loads((run / "depth_accuracy.json").read_text())
     assert report["recipe"] == "shallow"
     assert len(report["rows"]) == 1
@@ -74,5 +66,22 @@ def test_an_unknown_network(name: str, tmp_path: Path, monkeypatch, capsys) -> N
         list(module.depth_accuracy(CONFIG, load_dataset("digits"), tmp_path, [name], 1))
     recipe = tmp_path / "shallow.toml"
     recipe.write_text(RECIPE)
-    assert command(monkeypatch, recipe, "--out", tmp_path, "--networks", name) == 2
+    assert reslif(monkeypatch, "depth-accuracy", recipe, "--out", tmp_path, "--networks", name) == 2
     assert name.partition(":")[0] in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("config", "networks", "seeds", "message"),
+    [
+        (replace(CONFIG, scaled_lr=False, model="layers"), ["ms:2"], 1, "model is layers"),
+        (CONFIG, ["ms:2"], 0, "seeds is 0, must be at least 1"),
+        (CONFIG, ["ms:2", "ms:3"], 1, "depth is 3, must be even"),
+    ],
+    ids=["model", "seeds", "second"],
+)
+def test_mistakes_are_found_before_anything_is_trained(
+    config, networks, seeds, message, tmp_path: Path
+) -> None:
+    with pytest.raises(TrainError, match=message):
+        next(iter(module.depth_accuracy(config, load_dataset("digits"), tmp_path, networks, seeds)))
+    assert not list(tmp_path.iterdir())
