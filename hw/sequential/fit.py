@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
-from functools import cached_property
+from dataclasses import dataclass, field
+from functools import cached_property, reduce
 from itertools import groupby
+from operator import or_
 
 import numpy as np
+from amaranth.hdl import Shape
 
 from ...sw.network import Dense
 from ..activity import Activity
 from ..blockram import Family, block_rams
-from ..streams import index_shape
+from ..streams import index_shape, words_of
 from .program import Operation
 from .weight_choice import block_rows
 from .words import ProgramWords
@@ -20,12 +22,25 @@ from .words import ProgramWords
 
 @dataclass(frozen=True)
 class Memory:
-    """One of the engine's memories; ``block`` if it must lie in block RAM."""
+    """One of the engine's memories; ``block`` if it must lie in block RAM.
+
+    ``contents`` are those of a memory that is never written; ``huge`` ones lie in SPRAM.
+    """
 
     name: str
     depth: int
     width: int
     block: bool = True
+    contents: tuple[int, ...] | None = field(default=None, repr=False)
+    huge: bool = False
+
+    @property
+    def mapped(self) -> int:
+        """Bits of each word that synthesis keeps: those in which the words differ."""
+        if self.contents is None:
+            return self.width
+        first = next(iter(self.contents), 0)
+        return reduce(or_, (word ^ first for word in self.contents), 0).bit_count()
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,22 +54,39 @@ class SequentialFit:
     @cached_property
     def memories(self) -> tuple[Memory, ...]:
         words, shapes, network = self.words, self.words.shapes, self.words.program.network
-        steps, lanes = network.max_steps, words.lanes
-        places = 1 << (index_shape(steps).width + index_shape(words.most_words).width)
-        entry = 1 + index_shape(network.input.size).width + network.input.format.width
-        rows = words.spike_places << index_shape(steps).width
-        return (
-            Memory(
-                "weights", block_rows(words), lanes * shapes.weight.width * (block_rows(words) > 0)
-            ),
-            Memory("biases", len(words.rows.biases), lanes * words.rows.bias.size),
-            Memory("program", len(words.words), words.word.size, False),
-            Memory("input", steps * (network.input.size + 1), entry, False),
+        lanes, classes = words.lanes, network.readout.size
+        step, word = index_shape(network.max_steps).width, index_shape(words.most_words).width
+        inputs = network.input
+        entry = 1 + index_shape(inputs.size).width + inputs.format.width
+        rows = 1 << (index_shape(words.spike_places).width + step)
+        graded = shapes.sent.width if shapes.sent != Shape(1) else 0
+        scores = 1 << index_shape(words_of(classes, lanes)).width
+        found = (
+            self._weights(),
+            _fixed("biases", words.rows.biases, lanes * words.rows.bias.size, block=True),
+            _fixed("program", words.words, words.word.size, block=False),
+            Memory("input", network.max_steps * (inputs.size + 1), entry, False),
             *(Memory("spikes", rows, lanes, False) for _ in range(words.sent_words)),
+            Memory("values", rows << word, lanes * graded, False),
             Memory(
-                "shortcuts", words.shortcut_places * places, lanes * shapes.shortcut.width, False
+                "shortcuts",
+                words.shortcut_places << (step + word),
+                lanes * shapes.shortcut.width,
+                False,
             ),
+            Memory("scores", scores, lanes * shapes.score.width, False),
+            Memory("classes", 1 << index_shape(classes).width, network.scores.format.width, False),
         )
+        return tuple(memory for memory in found if memory.width)
+
+    def _weights(self) -> Memory:
+        words, rows = self.words, self.words.rows.weights
+        width = words.lanes * words.shapes.weight.width
+        source = words.program.sequence.weights
+        if source == "block":
+            return _fixed("weights", rows, width, block=True)
+        depth = block_rows(words) if source == "stream" else len(rows)
+        return Memory("weights", depth, width, huge=source == "loaded")
 
     @cached_property
     def cycles(self) -> dict[str, float]:
@@ -85,9 +117,17 @@ class SequentialFit:
 
     def block_rams_of(self, memory: Memory) -> int:
         """Of one of the ``memories``."""
-        if not memory.width:
+        if memory.huge or not memory.mapped:
             return 0
-        return block_rams(max(2, memory.depth), memory.width, self.family, block=memory.block)
+        return block_rams(
+            max(2, memory.depth), memory.mapped, self.family,
+            block=memory.block, rom=memory.contents is not None,
+        )  # fmt: skip
+
+    @property
+    def sprams(self) -> int:
+        """Of 16384 words of 16 bits, which the iCE40 UP5K has."""
+        return sum(-(-(-(-m.depth // 16384) * m.width) // 16) for m in self.memories if m.huge)
 
     @property
     def luts(self) -> int:
@@ -107,11 +147,12 @@ class SequentialFit:
         return list(self._lines())
 
     def _lines(self) -> Iterator[str]:
-        for memory, same in groupby(memory for memory in self.memories if memory.width):
+        for memory, same in groupby(self.memories):
             count = len(list(same))
+            rams = self.sprams if memory.huge else count * self.block_rams_of(memory)
             yield (
                 f"{memory.name:<10}{memory.depth:>9,} x {memory.width:>4} bits"
-                f"{count * self.block_rams_of(memory):>6} block RAMs"
+                f"{rams:>6} {'SPRAMs' if memory.huge else 'block RAMs'}"
                 + (f", {count} of these" if count > 1 else "")
             )
         operations, slowest = self.words.program.operations, self.bottleneck.name
@@ -120,3 +161,8 @@ class SequentialFit:
             f"{self.words.word.size} bits each; '{slowest}' takes longest, "
             f"{self.cycles[slowest]:,.0f} of {self.cycles_per_sample:,.0f} cycles"
         )
+
+
+def _fixed(name: str, rows: tuple[int, ...], width: int, *, block: bool) -> Memory:
+    """A memory that is never written."""
+    return Memory(name, len(rows), width, block, rows)

@@ -123,10 +123,11 @@ class Program:
 
     def _check_nodes(self) -> None:
         allowed = (Input, Dense, LIF, Join, Readout)
-        for node in self.network.order:
+        for node in self.network.order:  # first: what a convolution reads is no fault of its own
             if not isinstance(node, allowed):
-                kinds = "dense layers, LIF neurons, joins"
-                raise self.error(node, f"is a {type(node).__name__}, must be of {kinds}")
+                kind = type(node).__name__
+                raise self.error(node, f"is of type {kind}, must be dense, LIF neurons or a join")
+        for node in self.network.order:
             if isinstance(node, LIF) and node.inhibition:
                 raise self.error(node, "has inhibition, must have none")
             if isinstance(node, Input):

@@ -16,6 +16,7 @@ from reslif.hw.sequential.words import OVERHEAD, ProgramWords
 from reslif.sim.job import Stalls
 from reslif.sim.verdict import spikes
 from reslif.sw.network import LIF, Dense, Input, Join, Network, NetworkError, Node, Readout
+from small_convs import tiny_ms
 from small_networks import affine, dense, lif, network, residual
 
 PER_TOP = 14
@@ -143,7 +144,7 @@ def test_what_it_cannot_build_is_named():
     assert "node 'head': reads the currents of 'd', must read spikes" in error
     scaled = affine("scaled", 4)
     error = refused([x, d, scaled, first, head, out], "x d scaled first head out")
-    assert "node 'scaled': is a Affine, must be of dense layers" in error
+    assert "node 'scaled': is of type Affine, must be dense, LIF neurons or a join" in error
     two = lif("second", 4)
     both = [x, d, first, two, Join("both", "add", 4), head, out]
     error = refused(both, "x d first both.branch, d second both.shortcut, both head out")
@@ -151,6 +152,8 @@ def test_what_it_cannot_build_is_named():
     pair = [x, d, first, Join("pair", "add", 4), head, out]
     error = refused(pair, "x d first pair.branch, x pair.shortcut, pair head out")
     assert "node 'x': feeds 'pair', must feed dense layers" in error
+    with pytest.raises(NetworkError, match="node 'stem': is of type Conv2d, must be dense"):
+        Program(tiny_ms())
     with pytest.raises(FoldingError, match="lanes is 12, of the sequential engine it must be one"):
         Sequence(12)
 
