@@ -7,6 +7,7 @@ from typing import Any
 
 from ..network import Network, Readout
 from ..report.facts import Schedule, Span
+from ..report.network import shown_order
 
 
 def schedule(
@@ -60,15 +61,12 @@ def _own_engines(
         fit(plan, {edge: mask[t : t + 1] for edge, mask in activity.items()}, family)
         for t in range(network.max_steps)
     ]
-    # Around a loop a value is of the timestep before; the cycles of its layers count the way.
-    sources = {
-        node.name: [
-            edge.source
-            for port in node.ports
-            for edge in network.incoming(node.name, port)
-            if not edge.delay
-        ]
-        for node in network.order
+    # Layers of a loop that has several already take the cycles of the whole way around.
+    around = {
+        node.name
+        for group in network.groups
+        if sum(isinstance(node, LAYERS) for node in group) > 1
+        for node in group
     }
     spans: dict[str, list[Span]] = {node.name: [] for node in network.order}
     for t, found in enumerate(steps):
@@ -76,18 +74,22 @@ def _own_engines(
         for node in network.order:
             start = spans[node.name][-1].end if t else 0.0
             end = 0.0
-            for source in sources[node.name]:
+            for edge in plan.edges_into(node.name):
+                if edge.delay > t:  # zeros, which are there before the sample
+                    continue
                 # A synapse sends its currents when all events of the timestep are in; what
                 # others send can be worked on as it comes.
-                before = spans[source][t]
-                whole = isinstance(network.by_name[source], LAYERS)
+                before = spans[edge.source][t - edge.delay]
+                whole = isinstance(network.by_name[edge.source], LAYERS)
+                whole = whole and not (edge.delay and edge.source in around)
                 start = max(start, before.end if whole else before.start)
                 end = max(end, before.end)
             spans[node.name].append(Span(t, start, max(start + cycles[node.name], end)))
-    busy = [n for n in network.order if isinstance(n, (*LAYERS, Readout))]
+    shown = shown_order(network)
+    rams = {row.name: row.block_rams for row in steps[0].rows if row.block_rams}
     return Schedule(
         sample,
         False,
-        tuple((node.name, tuple(spans[node.name])) for node in busy),
-        tuple((row.name, row.block_rams) for row in steps[0].rows if row.block_rams),
+        tuple((n.name, tuple(spans[n.name])) for n in shown if isinstance(n, (*LAYERS, Readout))),
+        tuple((node.name, rams[node.name]) for node in shown if node.name in rams),
     )

@@ -85,16 +85,21 @@ def test_blocks_that_differ_do_not_fold():
     assert len(alone) == len(network.nodes)
 
 
-def test_a_recurrent_synapse_stands_behind_its_neuron():
+def recurrent():
+    """A layer that hears itself; what it says to itself is the first of the nodes."""
     lif = LIF("lif", 8, Format(14, 2), np.int64(14), 4, np.int64(12))
     dense = {n: Dense(n, np.ones((8, 8), int), Format(4)) for n in ("fc", "again", "head")}
-    network = Network(
+    return Network(
         (Input("input", 8), dense["again"], dense["fc"], lif, dense["head"],
          Readout("readout", "sum_current", 8)),
         (Edge("input", "fc"), Edge("fc", "lif"), Edge("lif", "again", delay=1),
          Edge("again", "lif"), Edge("lif", "head"), Edge("head", "readout")),
         3,
     )  # fmt: skip
+
+
+def test_a_recurrent_synapse_stands_behind_its_neuron():
+    network = recurrent()
     rows = rows_of(network)
     assert [row.name for row in rows] == ["input", "fc", "lif", "again", "head", "readout"]
     folded, places = graph.fold(network, rows)
@@ -127,6 +132,19 @@ def test_the_schedule_of_own_engines(tmp_path):
     idle = schedule(network, manifest, inputs * 0, 0, "ecp5")
     assert idle.cycles < found.cycles
     assert dict(found.block_rams).keys() <= {node.name for node in network.nodes}
+
+
+def test_the_schedule_of_a_recurrent_layer(tmp_path):
+    """What a layer says to itself waits for what it said in the timestep before."""
+    network = recurrent()
+    manifest = generate(network, tmp_path, Folding(Fold(1, 1)))
+    rows = dict(schedule(network, manifest, samples(network)[:, :1], 0, "ecp5").rows)
+    assert list(rows) == ["fc", "again", "head", "readout"]
+    assert rows["again"][0].start == 0  # of zeros
+    for t in range(1, network.max_steps):
+        assert rows["again"][t].start >= rows["fc"][t - 1].end
+        assert rows["again"][t].start >= rows["again"][t - 1].end
+        assert rows["head"][t].start >= rows["again"][t].end
 
 
 def test_the_schedule_of_one_engine(tmp_path):
