@@ -96,15 +96,16 @@ MANY = 500
 
 def fit(job: Job) -> Fit:
     """Train ``job``, continuing from its state file if there is one."""
-    if job.device.type == "cpu":
-        with one_thread():
-            return _fit(job)
-    return _fit(job)
+    with one_thread():
+        return _fit(job)
 
 
 @contextmanager
 def one_thread() -> Iterator[None]:
-    """Tensors this small lose more to a thread pool than they gain (measured: 2 to 10 times)."""
+    """For figures that do not depend on how many cores there are: threads share out sums.
+
+    Tensors this small lose more to a thread pool than they gain (measured: 2 to 10 times).
+    """
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:

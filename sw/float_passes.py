@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from .data import RawArray, Samples, shown
+from .fit import one_thread
 from .images import Shape3
 from .models import TrainConfig, seen
 from .nn import BatchNormOverTime, BatchNormOverTime2d, MeanNormOverTime
@@ -26,7 +27,7 @@ def accuracy_float(
     """
     model.eval()
     right = 0
-    with torch.no_grad():
+    with one_thread(), torch.no_grad():
         for start in range(0, len(samples), batch):
             part = samples[start : start + batch]
             scores = model(_shown_to(model, part.inputs, part.frames, steps, step, image))
@@ -55,7 +56,7 @@ def reestimate(
     model.train()
     order = np.random.default_rng(config.seed).permutation(len(samples))
     # Few large parts of about one size: each has good statistics and the same weight.
-    with torch.no_grad():
+    with one_thread(), torch.no_grad():
         for part in np.array_split(order, max(1, len(order) // 256)):
             raw = samples.inputs[part]
             model(_shown_to(model, raw, samples.frames, config.steps, step, image))

@@ -1,5 +1,6 @@
 """The training loop: it learns, keeps the best epoch, resumes exactly, and explains itself."""
 
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 
@@ -7,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 from reslif.sw import fit as fit_module
+from reslif.sw import float_passes
 from reslif.sw.data import DataError, Dataset, Samples, load_dataset
 from reslif.sw.evaluate import classify, evaluate
 from reslif.sw.fit import TrainError, load_module, save_module
@@ -183,6 +185,30 @@ def test_reestimated_statistics_are_those_of_the_whole_set(data: Dataset) -> Non
     assert torch.allclose(model.stem_norm.running_mean, currents.mean(0), atol=1e-4)  # pyright: ignore[reportArgumentType]
     assert model.stem_norm.momentum is not None
     assert not model.training
+
+
+def test_figures_do_not_depend_on_the_number_of_cores(
+    data: Dataset, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = replace(SMALL, width=64, steps=8)
+    threads = torch.get_num_threads()
+
+    def statistics(count: int) -> list[torch.Tensor]:
+        torch.set_num_threads(count)
+        model = build_model(config, data)
+        reestimate(model, data.train, config, data.format.step)
+        assert torch.get_num_threads() == count
+        return [buffer.clone() for name, buffer in model.named_buffers() if "running" in name]
+
+    def same(first: list[torch.Tensor], second: list[torch.Tensor]) -> bool:
+        return all(map(torch.equal, first, second))
+
+    try:
+        assert same(statistics(1), statistics(2))
+        monkeypatch.setattr(float_passes, "one_thread", nullcontext)
+        assert not same(statistics(1), statistics(2))  # so it is not for nothing
+    finally:
+        torch.set_num_threads(threads)
 
 
 def test_files_of_another_model_are_refused(data: Dataset, tmp_path: Path) -> None:
