@@ -270,13 +270,7 @@ def depth(
     result = depth_study(run.train_config(), run.data(), run.folder, layers, samples)
     run.write("depth", {"recipe": run.recipe.name, **result})
     write_atomically(run.folder / "depth.svg", plot(result).encode())
-    heading, *rows = lines(result)
-    table = Table(title=run.recipe.name, box=None, pad_edge=False)
-    for name in heading:
-        table.add_column(name, overflow="fold")
-    for row in rows:
-        table.add_row(*row)
-    console.print(table)
+    console.print("\n".join(lines(result)), markup=False)
     console.print(f"  {run.folder / 'depth.json'}, {run.folder / 'depth.svg'}", markup=False)
 
 

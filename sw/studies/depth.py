@@ -51,7 +51,10 @@ def depth_study(
     if samples < 1 or jacobians < 1:
         raise TrainError(f"samples are {samples} and jacobians {jacobians}, must be at least 1")
     trained = folder / FLOAT_FILE
+    samples = min(samples, len(data.train))
     jobs = [of_depth(config, kind, depth) for kind in KINDS for depth in depths]
+    if not jobs and not trained.is_file():
+        raise TrainError(f"no depths are given and {trained} does not exist, must be one of them")
     rows: list[Row] = []
     with one_thread(), Progress("depth", len(jobs) + trained.is_file()) as progress:
         for chosen in jobs:
@@ -144,30 +147,42 @@ def _short(value: float | None) -> float | None:
     return None if value is None else float(f"{value:.5g}")
 
 
-def lines(report: Row) -> list[list[str]]:
-    """The report as a table: a heading and a row for each network."""
-    heading = [
-        "network", "layers", "spike rate", "‖F‖/‖x‖", "gradient 1st/last", "signal 1st/last", "φ",
-        "spread", "accuracy", "without a quarter",
-    ]  # fmt: skip
-    return [heading, *(_line(row) for row in report["networks"])]
+NOTE = "gradient, signal: first block over last; ‖F‖/‖x‖, φ, spread: means over blocks"
 
 
-def _line(row: Row) -> list[str]:
+def lines(report: Row) -> list[str]:
+    """The report as a table of 80 columns at most, and what is known of the trained network."""
+    heading = (
+        "network", "layers", "spike rate", "‖F‖/‖x‖", "gradient", "signal", "φ", "spread",
+    )  # fmt: skip
+    table = [heading, *(_cells(row) for row in report["networks"])]
+    widths = [max(map(len, column)) for column in zip(*table, strict=True)]
+    out = []
+    for name, *cells in table:
+        parts = [cell.rjust(width) for cell, width in zip(cells, widths[1:], strict=True)]
+        out.append("  ".join((name.ljust(widths[0]), *parts)))
+    out.append(NOTE)
+    for row in report["networks"]:
+        if row["trained"]:
+            without = ", ".join(f"{value:.1%}" for value in row["without"])
+            out.append(f"trained ({row['kind']}): {row['accuracy']:.2%} of the test samples right;")
+            out.append(f"  without the branches of each quarter of its blocks {without}")
+    return out
+
+
+def _cells(row: Row) -> tuple[str, ...]:
     blocks: Figures = row["blocks"]
     ratios = row["first_over_last"]
 
     def mean(name: str) -> str:
         return f"{sum(blocks[name]) / len(blocks[name]):.3g}"
 
-    return [
-        row["kind"] + (" trained" if row["trained"] else ""),
+    return (
+        "trained" if row["trained"] else row["kind"],
         str(row["depth"]),
-        f"{min(blocks['spike_rate']):.3f} to {max(blocks['spike_rate']):.3f}",
+        f"{min(blocks['spike_rate']):.3f}-{max(blocks['spike_rate']):.3f}",
         mean("ratio"),
         *("-" if ratios[name] is None else f"{ratios[name]:.3g}" for name in ratios),
         mean("phi"),
         mean("spread"),
-        f"{row['accuracy']:.2%}" if row["trained"] else "-",
-        ", ".join(f"{value:.1%}" for value in row["without"]) if row["trained"] else "-",
-    ]
+    )

@@ -181,6 +181,7 @@ def test_a_study_of_untrained_networks_and_the_trained_one(report, data, tmp_pat
     assert len(trained["without"]) == 4
     assert min(trained["without"]) < trained["accuracy"]
     assert json.loads(json.dumps(report, allow_nan=False)) == report
+    assert report["samples"] == 16
     # Repeated, it is the same; without a run folder nothing is trained.
     again = depth_study(SMALL, data, tmp_path, depths=(2, 10), samples=16, jacobians=1)
     assert again["networks"] == rows[:-1]
@@ -207,11 +208,26 @@ def test_accuracy_without_a_quarter_is_that_of_the_network_without(data, tmp_pat
 
 def test_the_table_has_a_line_for_each_network(report) -> None:
     heading, *rows = lines(report)
-    assert len(rows) == 7
-    assert all(len(row) == len(heading) for row in rows)
-    assert rows[-1][0] == "ms trained"
-    assert rows[-1][-1].count("%") == 4
-    assert rows[0][-1] == "-"
+    assert [row.split()[:2] for row in rows[:7]] == [
+        *([kind, depth] for kind in KINDS for depth in ("2", "10")),
+        ["trained", "6"],
+    ]
+    assert len({len(row) for row in (heading, *rows[:7])}) == 1
+    assert "trained (ms): " in rows[-2]
+    assert rows[-1].count("%") == 4
+
+
+def test_the_table_fits_a_terminal_of_80_columns(report) -> None:
+    """The widest numbers that a study of 482 layers has found, and larger ones."""
+    row = report["networks"][-1]
+    wide = {
+        **row,
+        "depth": 1000,
+        "first_over_last": {"gradient": 1.43e-13, "signal": 1.43e-13},
+        "blocks": {name: [1.2345e-13] * 4 for name in MEASURES},
+    }
+    found = lines({**report, "networks": [*report["networks"], wide]})
+    assert max(map(len, found)) <= 80
 
 
 def points(picture: str) -> list[tuple[str, np.ndarray]]:
@@ -253,8 +269,9 @@ def test_a_picture_of_nothing_but_zeros(report) -> None:
         ({"model": "layers"}, {}, "model is layers, of a study of depth it must be residual"),
         ({}, {"depths": (7,)}, "depth is 7, must be even"),
         ({}, {"samples": 0}, "samples are 0 and jacobians 4, must be at least 1"),
+        ({}, {"depths": ()}, r"no depths are given and .*float\.safetensors does not exist"),
     ],
-    ids=["model", "depth", "samples"],
+    ids=["model", "depth", "samples", "nothing"],
 )
 def test_what_cannot_be_studied(changes, arguments, message, data, tmp_path: Path) -> None:
     with pytest.raises(TrainError, match=message):
@@ -281,8 +298,7 @@ epochs = 1
 def test_the_command_leaves_figures_and_a_picture(tmp_path, monkeypatch, capsys) -> None:
     recipe, run = tmp_path / "tiny.toml", tmp_path / "run"
     recipe.write_text(RECIPE)
-    # The console was made with the terminal's width.
-    monkeypatch.setattr(cli.console, "width", 300)
+    monkeypatch.setattr(cli.console, "width", 40)  # lines stay whole in any terminal
     assert (
         reslif(monkeypatch, "depth", recipe, "--out", run, "--depths", "2,6", "--samples", 8) == 0
     )
@@ -292,8 +308,7 @@ def test_the_command_leaves_figures_and_a_picture(tmp_path, monkeypatch, capsys)
     assert [row["depth"] for row in report["networks"]] == [2, 6] * 3
     assert (run / "depth.svg").read_text() == plot(report)
     shown = capsys.readouterr().out
-    assert "spike rate" in shown
-    assert all(kind in shown for kind in KINDS)
+    assert "\n".join(lines(report)) in shown
 
 
 def test_the_command_names_a_mistake(tmp_path, monkeypatch, capsys) -> None:
