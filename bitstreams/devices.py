@@ -14,6 +14,9 @@ from amaranth_boards.ulx3s import ULX3S_85F_Platform
 from ..hw.target import Capacity
 from .errors import BuildError
 
+LINK_BLOCK_RAMS = 1
+"""Of every board's serial link, for the bytes that wait there."""
+
 
 @dataclass(frozen=True)
 class Device:
@@ -43,12 +46,13 @@ class Device:
 
     @property
     def capacities(self) -> Capacity:
-        """What an estimate is held against."""
+        """What an estimate is held against: all but what the serial link takes of block RAM."""
         names = {
             "ecp5": ("DP16KD", "MULT18X18D", "TRELLIS_COMB"),
             "ice40": ("ICESTORM_RAM", "ICESTORM_DSP", "ICESTORM_LC"),
         }[self.family]
-        return Capacity(self.name, self.family, *(self.capacity[name] for name in names))
+        rams, *others = (self.capacity[name] for name in names)
+        return Capacity(self.name, self.family, rams - LINK_BLOCK_RAMS, *others)
 
     @property
     def oscillator(self) -> Resource:

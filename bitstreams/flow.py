@@ -88,11 +88,7 @@ def build(
     Raises :class:`BuildError` if the design does not fit, or is too slow for the clock.
     """
     clock_mhz = clock_mhz or device.clock_mhz
-    if _weights(folder, device) == "stream":
-        raise BuildError(
-            f"weights of {folder} are streamed, {device.board} offers no memory for them here: "
-            "measure the bare design"
-        )
+    check_weights(_weights(folder), device, folder)
     job = _Job(folder, folder / device.name, device, progress)
     bitstream = job.folder / f"top.{device.suffix}"
     record = job.folder / "build.json"
@@ -134,21 +130,33 @@ def measure(folder: Path, device: Device, *, progress: Progress | None = None) -
     """
     if device.bare_package is None:
         raise BuildError(f"{device.name} has too few pins for a bare design: build it instead")
-    _weights(folder, device)
+    _check_spram(_weights(folder), device, folder)
     job = _Job(folder, folder / f"{device.name}-bare", device, progress)
     job.synthesise("top", "../top.v")
     fmax = job.place_and_route(device.bare_package, BARE_MHZ, 1, "--lpf-allow-unconstrained")
     return Usage(**job.usage(fmax))
 
 
-def _weights(folder: Path, device: Device) -> str:
-    """Where the weights of a design are, which must be somewhere that ``device`` has."""
+def check_weights(source: str, device: Device, design: Path | str = "the recipe") -> None:
+    """Raise if the board of ``device`` has no place for weights from ``source``."""
+    _check_spram(source, device, design)
+    if source == "stream":
+        raise BuildError(
+            f"weights of {design} are streamed, {device.board} offers no memory for them here: "
+            "flow --until cosim ends before the build"
+        )
+
+
+def _check_spram(source: str, device: Device, design: Path | str) -> None:
+    if source == "loaded" and _SPRAM not in device.capacity:
+        raise BuildError(f"weights of {design} are loaded into SPRAM, {device.name} has none")
+
+
+def _weights(folder: Path) -> str:
+    """Where the weights of a design are."""
     path = folder / "manifest.json"
     manifest = json.loads(path.read_text()) if path.is_file() else {}
-    source = manifest.get("weights", {}).get("source", "block")
-    if source == "loaded" and _SPRAM not in device.capacity:
-        raise BuildError(f"weights of {folder} are loaded into SPRAM, {device.name} has none")
-    return source
+    return manifest.get("weights", {}).get("source", "block")
 
 
 class _Job:

@@ -145,10 +145,10 @@ def flow(
 ) -> None:
     """Run all stages of a recipe, one after the other, and show the report."""
     run = _run(recipe, out, data_dir)
-    check(run)
     stages = [name for name in STAGES if name != "report"]
     if until not in stages:
         raise RecipeError(f"until is {until!r}, must be one of {', '.join(stages)}")
+    check(run, until)
     for name in stages[: stages.index(until) + 1]:
         _stage(name, run)
     show(_stage("report", run), run.folder)

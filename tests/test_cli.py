@@ -1,6 +1,7 @@
 """The front door: verbs on one run folder, and one clear line for every mistake."""
 
 import json
+import re
 import shutil
 import sys
 
@@ -273,6 +274,18 @@ LATE = {
     "stalls": ("[cosim]\nidle = 1.0", "idle is 1.0"),
     "lanes": ("[hardware]\nlanes = 0", "lanes is 0"),
     "device": ("[build]\ndevice = 'ecp5-25k'", "device is 'ecp5-25k'"),
+    "neuron": (
+        "[train]\nmodel = 'layers'\nneuron = 'Alpha'\n[hardware]\nengine = 'sequential'",
+        "is of type Alpha, must be dense, LIF neurons or a join for the sequential engine",
+    ),
+    "SPRAM": (
+        "[hardware]\nengine = 'sequential'\nweights = 'loaded'",
+        "weights of the recipe are loaded into SPRAM, ecp5-85k has none",
+    ),
+    "streamed": (
+        "[hardware]\nengine = 'sequential'\nweights = 'stream'",
+        "flow --until cosim ends before the build",
+    ),
 }
 
 
@@ -303,6 +316,25 @@ def test_bad_hardware(case, finished, tmp_path, monkeypatch, capsys):
     shutil.copy(run / "network.safetensors", folder)
     assert expected in refused(monkeypatch, capsys, "generate", recipe, "--out", folder)
     assert [path.name for path in folder.iterdir()] == ["network.safetensors"]
+
+
+@pytest.mark.parametrize(("lanes", "fits"), [(4, True), (64, False)])
+def test_generate_says_if_block_rams_will_not_do(
+    lanes, fits, finished, tmp_path, monkeypatch, capsys
+):
+    _, run = finished
+    recipe = tmp_path / "recipe.toml"
+    recipe.write_text(
+        f"[hardware]\nengine = 'sequential'\nlanes = {lanes}\n[build]\ndevice = 'up5k'"
+    )
+    shutil.copy(run / "network.safetensors", tmp_path)
+    assert reslif(monkeypatch, "generate", recipe, "--out", tmp_path) == 0
+    found = re.search(
+        r"(\d+) of 29 block RAMs, beside the serial link's", out := capsys.readouterr().out
+    )
+    assert found is not None
+    assert (int(found[1]) <= 29) == fits
+    assert ("more block RAMs than up5k has" in out) == (not fits)
 
 
 def test_stages_out_of_order(tmp_path, monkeypatch, capsys):

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from typing import Any
 
 from .board import build, program, run_on_board
-from .hardware import folding_of, generate
+from .hardware import check_engine, folding_of, generate
 from .report import report
 from .run import Run, StageError, versions
 from .simulation import cosim, stalls_of
@@ -29,9 +29,12 @@ __all__ = [
 ]
 
 
-def check(run: Run) -> None:
-    """Raise now what a later stage of ``run`` would refuse after minutes of work."""
+def check(run: Run, until: str = "build") -> None:
+    """Raise now what a later stage of ``run``, up to ``until``, would refuse after minutes of
+    work.
+    """
     from ...bitstreams.devices import device
+    from ...bitstreams.flow import check_weights
     from ..quantiser import QuantiseConfig
     from ..train import build_model
 
@@ -40,7 +43,10 @@ def check(run: Run) -> None:
     build_model(config, run.data())
     folding_of(run.recipe)
     stalls_of(run.recipe)
-    device(run.recipe.build.device)
+    target = device(run.recipe.build.device)
+    if until == "build":
+        check_weights(run.recipe.hardware.weights, target)
+    check_engine(run.recipe, config, run.data())
 
 
 STAGES: dict[str, Callable[[Run], dict[str, Any]]] = {

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Any
 
 from ..network import Network
@@ -54,10 +54,12 @@ def show_fit(run: Run, found: Any, clock: float) -> None:
         run.say(line)
     have = device(run.recipe.build.device).capacities
     run.say(
-        f"{found.block_rams} of {have.block_rams} block RAMs, about {found.luts:,} of "
-        f"{have.luts:,} LUTs, {found.cycles_per_sample:,.0f} cycles a sample: "
+        f"{found.block_rams} of {have.block_rams} block RAMs, beside the serial link's, about "
+        f"{found.luts:,} of {have.luts:,} LUTs, {found.cycles_per_sample:,.0f} cycles a sample: "
         f"{found.samples_per_second(clock):,.1f} samples a second at {clock:g} MHz (estimated)"
     )
+    if found.block_rams > have.block_rams:
+        run.say(f"more block RAMs than {have.name} has: by this estimate a build is refused")
 
 
 def show_budget(run: Run, config: Any, data: Any) -> None:
@@ -77,6 +79,19 @@ def show_budget(run: Run, config: Any, data: Any) -> None:
         return
     run.say("memory budget, if a tenth of the neurons fire:")
     show_fit(run, found, run.recipe.build.clock_mhz or target.clock_mhz)
+
+
+def check_engine(recipe: Recipe, config: Any, data: Any) -> None:
+    """Raise if ``recipe`` asks for the sequential engine, which cannot go through its network."""
+    from ...hw.sequential.program import Program, Sequence
+    from ...hw.sequential.words import ProgramWords
+    from ..budget import untrained_network
+
+    folding = folding_of(recipe)
+    if isinstance(folding, Sequence):
+        # All blocks are alike, and hundreds take a while.
+        shallow = replace(config, blocks=min(config.blocks, 2))
+        ProgramWords(Program(untrained_network(shallow, data), folding)).fields  # noqa: B018
 
 
 def fitted(recipe: Recipe, network: Network, samples: Any) -> tuple[Any, Any, float]:
