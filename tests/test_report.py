@@ -1,6 +1,7 @@
 """The report's page: its figures are those of report.json, whatever stage a run has reached."""
 
 import json
+import re
 import shutil
 
 import pytest
@@ -64,6 +65,25 @@ def test_the_confusion_matrix_adds_up_to_the_accuracy(whole):
     assert len(misses) == 90
     assert sum(hits) + sum(misses) == 360
     assert sum(hits) / 360 == report["accuracy"]["golden"]
+
+
+def test_accuracies_say_of_how_many_samples(whole, tmp_path, monkeypatch):
+    """Of fewer in hardware, what the golden model gets on the very same is beside it."""
+    recipe, run = whole
+    text = " ".join(read_page(run).text.split())
+    found = re.search(
+        r"360 test samples, in hardware the first 20, of which the golden .* gets", text
+    )
+    assert found
+    share = float(text[found.end() :].split("%")[0])
+    assert (share / 5).is_integer()  # of 20 samples
+    assert "In hardware, its first 20 test samples." in text
+    copy = shutil.copytree(run, tmp_path / "run")
+    change(copy, "cosim", samples=360)
+    assert reslif(monkeypatch, "report", recipe, "--out", copy) == 0
+    text = " ".join(read_page(copy).text.split())
+    assert "360 test samples." in text
+    assert "n hardware" not in text
 
 
 def test_a_page_needs_nothing_but_itself(whole):
@@ -146,6 +166,20 @@ def test_foreign_files_are_one_line(whole, case, tmp_path, monkeypatch, capsys):
     error = refused(monkeypatch, capsys, "report", recipe, "--out", copy)
     assert expected in error
     assert name.split("/")[-1] in error
+
+
+@pytest.mark.parametrize(
+    "text", ["{", "[1]", '{"recipe": 3}', '{"recipe": "x", "settings": 3}',
+             '{"recipe": "x", "settings": {"data": [1]}}'],
+)  # fmt: skip
+def test_an_earlier_report_that_is_none_is_one_line(whole, text, tmp_path, monkeypatch, capsys):
+    """A folder's recipe is in there: it may be deleted, or the recipe itself be named."""
+    recipe, run = whole
+    copy = shutil.copytree(run, tmp_path / "run")
+    (copy / "report.json").write_text(text)
+    error = refused(monkeypatch, capsys, "report", copy)
+    assert "report.json is no report of a run, delete it or name the recipe instead" in error
+    assert reslif(monkeypatch, "report", recipe, "--out", copy) == 0
 
 
 def test_results_of_another_network_are_refused(whole, tmp_path, monkeypatch, capsys):

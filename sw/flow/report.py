@@ -101,16 +101,14 @@ def check_same_design(stages: dict[str, dict[str, Any]]) -> None:
 
 def recipe_of(folder: Path, data_dir: Path | None = None) -> Recipe:
     """The recipe of a run folder, as far as a report needs it, from what its stages wrote."""
-    from ..report.read import check_stage, read_json
+    from ..report.read import check_stage, read_json, read_report
 
     content = {}
     for stage in ("train", "build"):
         path = folder / f"{stage}.json"
         content[stage] = read_json(path, stage) if path.is_file() else {}
         check_stage(stage, content[stage], path)
-    trained, path = content["train"], folder / "report.json"
-    earlier = read_json(path, "report") if path.is_file() else {}
-    known = earlier if isinstance(earlier, dict) else {}
+    trained, known = content["train"], read_report(folder / "report.json")
     data = {key: trained.get("data", {}).get(key) for key in ("set", "split")}
     data["seed"] = trained.get("seeds", {}).get("data")
     # An earlier report knows all of it.
@@ -118,7 +116,7 @@ def recipe_of(folder: Path, data_dir: Path | None = None) -> Recipe:
     given = {key: value for key, value in data.items() if value is not None}
     recipe = checked(DataRecipe, given, f"{folder}: data")
     return Recipe(
-        name=str(known.get("recipe", folder.resolve().name)),
+        name=known.get("recipe", folder.resolve().name),
         data=recipe if data_dir is None else replace(recipe, dir=str(data_dir)),
         train=trained.get("config", {}),
         build=BuildRecipe(device=content["build"].get("device", BuildRecipe.device)),

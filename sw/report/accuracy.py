@@ -13,16 +13,11 @@ def section(facts: RunFacts) -> Section:
     if not {"train", "quantise", "cosim"} & set(facts.stages):
         return Section("accuracy", title, missing="Nothing has been trained yet.",
                        command="reslif train")  # fmt: skip
-    simulated = facts.stages.get("cosim", {})
     rows = [
         ("float", "float network", "accuracy.float", "PyTorch, real weights", "reslif train"),
         ("golden", "golden model", "accuracy.golden", _bits(facts), "reslif quantise"),
-        (
-            "hardware", "hardware", "accuracy.hardware",
-            f"Verilog, {simulated.get('results', simulated).get('samples', 0):,} samples",
-            "reslif cosim",
-        ),
-    ]  # fmt: skip
+        ("hardware", "hardware", "accuracy.hardware", "Verilog", "reslif cosim"),
+    ]
     tables = []
     if facts.seen is not None:
         tables.append(_confusion(facts.seen))
@@ -31,11 +26,26 @@ def section(facts: RunFacts) -> Section:
         title,
         {
             "rows": [(*row, facts.figure(row[2])) for row in rows],
+            "samples": facts.stages.get("train", {}).get("test_samples"),
+            "simulated": _simulated(facts),
+            "same": _golden_on(facts.seen, _simulated(facts)),
             "tables": tables,
             "why": facts.why.get("data", ""),
             "quantised": facts.network is not None,
         },
     )
+
+
+def _simulated(facts: RunFacts) -> int | None:
+    """The test samples, from the first, behind the hardware's accuracy."""
+    return facts.figure("cosim.results.samples") or facts.figure("cosim.samples")
+
+
+def _golden_on(seen: Seen | None, count: int | None) -> float | None:
+    """The golden model's accuracy on the first ``count`` samples, where it has seen so many."""
+    if seen is None or not count or count > seen.count:
+        return None
+    return float((seen.labels[:count] == seen.classes[:count]).mean())
 
 
 def _bits(facts: RunFacts) -> str:

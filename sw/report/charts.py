@@ -18,7 +18,7 @@ from .. import svg
 from .facts import FloatArray
 
 WIDTH, HEIGHT = 340, 200
-_LEFT, _RIGHT, _TOP, _BOTTOM = 46, 8, 10, 34
+_LEFT, _RIGHT, _TOP, _BOTTOM = 46, 14, 10, 34
 
 INK, MUTED, LINE = "var(--ink)", "var(--muted)", "var(--line)"
 BLUE, RED, GREEN, ORANGE, PURPLE = (f"var(--c{n})" for n in range(1, 6))
@@ -105,7 +105,8 @@ def line_chart(
         )
 
     body = []
-    for value in ticks(low, high):
+    # Six marks at most of a given range, so that its ends, 50 % and 100 % say, are among them.
+    for value in ticks(low, high, 5 if y_range else 4):
         _, y = at(left, value)
         body.append(svg.path([(_LEFT, y), (WIDTH - _RIGHT, y)], LINE))
         body.append(svg.text(_LEFT - 5, y + 4, escape(show(value)), "end"))
@@ -119,14 +120,20 @@ def line_chart(
         x, bottom = at(place, low)
         body.append(svg.path([(x, bottom), (x, _TOP)], MUTED, dashed=True))
         side, shift = ("end", -4) if x > WIDTH / 2 else ("start", 4)
-        body.append(svg.text(x + shift, _TOP + 8, escape(what), side))
+        # Where no line is: below those that run high.
+        beside = [at(*p)[1] for p in points if 0 <= (p[0] - place) * shift <= (right - left) / 2]
+        y = _TOP + 8 if min(beside, default=HEIGHT) > HEIGHT / 3 else bottom - 6
+        body.append(svg.text(x + shift, y, escape(what), side))
     for one in series:
         marks = svg.path([at(*p) for p in one.points], one.colour, one.dashed)
-        if len(one.points) == 1:
-            marks += svg.dot(*at(*one.points[0]), one.colour)
+        if len(one.points) <= FEW:
+            marks += "".join(svg.dot(*at(*point), one.colour) for point in one.points)
         body.append(f'<g class="{escape(one.css)}">{marks}</g>' if one.css else marks)
     return picture(body, title)
 
+
+FEW = 12
+"""Lines of no more points show them: between layers, say, there is nothing."""
 
 DEEP = 40
 """Layers of more than so many are drawn kind by kind: those at the same place of each block."""

@@ -18,7 +18,8 @@ ROWS = (
     ("accuracy, hardware", "accuracy.hardware", "share", 1),
     ("weight bits", "bits", "text", 0),
     ("data set", "data.set", "text", 0),
-    ("samples simulated", "cosim.samples", "count", 0),
+    ("samples simulated, every signal", "cosim.samples", "count", 0),
+    ("samples simulated, results", "cosim.results.samples", "count", 0),
     ("values compared", "cosim.comparisons", "count", 0),
     ("mismatches", "cosim.mismatches", "count", -1),
     ("cycles a sample", "cosim.cycles_per_sample", "count", -1),
@@ -81,7 +82,7 @@ def _charts(runs: Sequence[RunFacts], tones: Sequence[tuple[str, bool]]) -> list
     ]
     if rates:
         name = "Spike rate over depth"
-        charts.append((name, line_chart(rates, name, "% of the layers", show=percent)))
+        charts.append((name, line_chart(rates, name, "depth, % of the layers", show=percent)))
     return charts
 
 
@@ -94,4 +95,4 @@ def _rates(run: RunFacts) -> list[tuple[float, float]]:
     assert run.seen is not None
     rates = [float(layer.rates.mean()) for layer in run.seen.layers]
     parts = np.array_split(rates, min(len(rates), POINTS))
-    return [(100 * (n + 1) / len(parts), float(part.mean())) for n, part in enumerate(parts)]
+    return [(100 * (n + 0.5) / len(parts), float(part.mean())) for n, part in enumerate(parts)]

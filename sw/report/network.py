@@ -71,6 +71,7 @@ def section(facts: RunFacts) -> Section:
             "rows": folded,
             "all": rows if len(folded) < len(rows) else [],
             "edges": edges(network, rows, places, len(folded)),
+            "convolutions": bool(network.nodes_of(Conv2d)),
             "recurrent": any(edge.delay for edge in network.edges),
             "height": ROW,
             "nodes": len(rows),
@@ -108,7 +109,7 @@ def _row(network: Network, node: Node, rates: dict[str, float]) -> Row:
         if isinstance(node, Conv2d):
             kernel = "×".join(map(str, node.weight.shape[2:]))
             stride = f" /{node.stride[0]}" if node.stride != (1, 1) else ""
-            shape = f"{node.shape[0]} → {node.weight.shape[0]} channels, {kernel}{stride}"
+            shape = f"{node.shape[0]} → {node.weight.shape[0]} ch., {kernel}{stride}"
     elif isinstance(node, Affine):
         parameters = node.gain.size + (0 if node.bias is None else node.bias.size)
     elif isinstance(node, Neuron):

@@ -8,6 +8,7 @@ from typing import Any
 from ..network import Conv2d, Dense, Input, Join, Network, Neuron, Node, Readout
 from .charts import GREEN, legend, line_chart, over_depth, percent
 from .facts import RunFacts
+from .network import shown_order
 from .section import Section
 
 ROWS = 40
@@ -37,7 +38,7 @@ def section(facts: RunFacts) -> Section:
             "error": error.get(node.name),
             "same": same.get(node.name),
         }
-        for node in network.order
+        for node in shown_order(network)
         for form, origin in [_format(network, node)]
     ]
     return Section(

@@ -83,6 +83,21 @@ def read_json(path: Path, stage: str) -> Any:
         raise ReportError(f"{path} is no JSON file, run `reslif {stage}` again") from None
 
 
+def read_report(path: Path) -> Mapping[str, Any]:
+    """An earlier ``report.json``, as far as the next needs it; an empty one if there is none."""
+    if not path.is_file():
+        return {}
+    try:
+        content = json.loads(path.read_text())
+        good = isinstance(content["recipe"], str)
+        good = good and isinstance(content.get("settings", {}).get("data", {}), dict)
+    except (ValueError, OSError, KeyError, TypeError, AttributeError):
+        good = False
+    if not good:
+        raise ReportError(f"{path} is no report of a run, delete it or name the recipe instead")
+    return content
+
+
 def read_manifest(path: Path) -> Mapping[str, Any]:
     """A design's manifest, as far as a page needs it."""
     content = read_json(path, "generate")

@@ -52,5 +52,5 @@ def _charts(history: History, best: int) -> list[tuple[str, object]]:
     if rates := _points(history, "spike_rate"):
         series = [Series("spike rate", rates, BLUE)]
         drawn = line_chart(series, "Spike rate by epoch", "epoch", show=percent, mark=mark)
-        charts.append(("Spike rate, mean layer", drawn))
+        charts.append(("Spike rate, mean of the layers", drawn))
     return charts

@@ -3,6 +3,7 @@
 import base64
 import itertools
 import json
+import re
 import zlib
 
 import numpy as np
@@ -18,6 +19,7 @@ from reslif.sw.images import to_flat
 from reslif.sw.network import LIF, Dense, Edge, Input, Join, Network, Neuron, Readout
 from reslif.sw.report import network as graph
 from reslif.sw.report.charts import Series, line_chart, over_depth, staircase, ticks
+from reslif.sw.report.format import formatted
 from reslif.sw.report.golden_facts import see
 from reslif.sw.report.hardware import critical_path
 from reslif.sw.report.placed import placed, scope_of
@@ -287,10 +289,32 @@ def test_what_the_tools_left(tmp_path):
     assert scope_of("a_b_c", {"a": "A", "a_b": "A.b"}) == "A.b"
 
 
+def test_numbers_in_words():
+    assert [formatted(v, "part") for v in (1.0, 0.998, 0.0996, 0.0954, 0.0054, 0.0)] == [
+        "100 %", "100 %", "10 %", "9.5 %", "0.54 %", "0 %"
+    ]  # fmt: skip
+    made = "top_core_fc1_sums_TRELLIS_FF_Q_12_DI_LUT4_Z_A_CCU2C_S1$CCU2_COMB1"
+    assert formatted(made, "cell") == "top_core_fc1_sums"
+    assert formatted("top.core.fc1-buffer.queue.0.0", "cell") == "top.core.fc1-buffer.queue.0.0"
+    assert formatted("$abc$1", "cell") == "$abc$1"
+
+
+def test_the_label_of_a_mark_stands_where_no_line_is():
+    """Above lines that run low, below those that run high."""
+    for y, above in ((0.1, True), (0.95, False)):
+        points = [(float(n), y) for n in range(20)]
+        drawn = line_chart([Series("", points, "red")], "", "x", (0, 1), mark=(9, "kept"))
+        (place,) = re.findall(r'y="([0-9.]+)"[^>]*>kept<', drawn)
+        assert (float(place) < 100) == above
+
+
 def test_charts():
     assert ticks(0, 10) == [0, 2.5, 5, 7.5, 10]
     assert ticks(1, 12, 6, whole=True) == [2, 4, 6, 8, 10, 12]
     assert ticks(3, 3) == [3]
+    for low in (0.0, 0.5, 0.8, 0.9):  # both ends of an axis of shares have their numbers
+        found = ticks(low, 1.0, 5)
+        assert (found[0], found[-1]) == (pytest.approx(low), pytest.approx(1.0))
     drawn = line_chart([Series("<a>", [(1, 0.5), (2, 1.0)], "red", css="run-1")], "a <b>", "x")
     assert "a &lt;b&gt;" in drawn
     assert '<g class="run-1">' in drawn

@@ -8,7 +8,8 @@
     const sign = difference > 0 ? "+" : "−", size = Math.abs(difference);
     if (form === "share") return `${sign}${(100 * size).toFixed(2)} points`;
     if (form === "mhz") return `${sign}${size.toFixed(2)} MHz`;
-    if (form === "seconds") return `${sign}${size.toFixed(1)} s`;
+    if (form === "seconds" && size < 90) return `${sign}${size.toFixed(1)} s`;
+    if (form === "seconds") return `${sign}${(size / 60).toFixed(0)} min`;
     return `${sign}${size.toLocaleString("en", { maximumFractionDigits: 0 })}`;
   };
 

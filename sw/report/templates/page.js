@@ -25,6 +25,8 @@
     viewBox: `0 0 ${width} ${height}`, role: "img", "aria-label": label,
     ...(stretch ? { preserveAspectRatio: "none" } : {}),
   }, parent);
+  // As wide as the margin beside a picture, whatever the threshold.
+  const compact = (value) => value.toLocaleString("en", Math.abs(value) < 1e5 ? {} : { notation: "compact", maximumSignificantDigits: 3 });
   const percent = (value) => `${(100 * value).toFixed(1)} %`;
 
   // Bit after bit, the first in the highest place of its byte.
@@ -75,10 +77,13 @@
     const wide = data.layers.length, tall = data.steps;
     const svg = picture(wide, tall, place, "spikes of each layer over time", true);
     const gap = wide > 120 ? 0 : 0.06;
+    // The full colour is the highest rate on this sample: silent layers and busy ones differ.
+    const most = Math.max(...data.layers.map((layer) => Math.max(...layer.counts[state.sample]) / layer.size));
+    find("most").textContent = percent(most);
     data.layers.forEach((layer, x) => layer.counts[state.sample].forEach((count, y) => {
       const rate = count / layer.size;
       const cell = mark("rect", { x: x + gap / 2, y: y + 0.03, width: 1 - gap, height: 0.94,
-        fill: "var(--c1)", "fill-opacity": (0.06 + 0.94 * Math.min(1, rate * 1.6)).toFixed(3) }, svg);
+        fill: "var(--c1)", "fill-opacity": (count ? 0.14 + 0.86 * (rate / most) : 0.04).toFixed(3) }, svg);
       cell.dataset.layer = x;
       mark("title", {}, cell, `${layer.name}, timestep ${y}: ${count} of ${layer.size} fire`);
     }));
@@ -99,7 +104,7 @@
     const rate = total / (layer.size * data.steps);
     find("about").textContent = `${layer.size.toLocaleString("en")} neurons, ` +
       `${total.toLocaleString("en")} spikes on this sample (${percent(rate)}), ` +
-      `${percent(layer.rate)} on all; ${layer.silent} never fire`;
+      `${percent(layer.rate)} on all; ${layer.silent.toLocaleString("en")} never fire`;
     const fired = bits(layer.spikes[state.sample]);
     showRaster(layer, fired);
     showMembranes(layer, fired);
@@ -141,7 +146,7 @@
   function showMembranes(layer, fired) {
     const place = find("membranes");
     place.replaceChildren();
-    const left = 42, width = 292, height = 44, slot = width / data.steps;
+    const left = 52, width = 282, height = 44, slot = width / data.steps;
     layer.traced.forEach((neuron, k) => {
       const values = layer.membranes[state.sample][k];
       const threshold = layer.thresholds && layer.thresholds[k];
@@ -162,7 +167,10 @@
       values.forEach((v, t) => {
         if (fired(place0 * data.steps + t)) mark("circle", { cx: x(t), cy: y(v), r: 3, fill: "var(--c2)" }, svg);
       });
-      mark("text", { x: left - 4, y: height / 2 + 4, "text-anchor": "end" }, svg, `#${neuron}`);
+      mark("text", { x: left - 4, y: height / 2 - 3, "text-anchor": "end" }, svg, `#${neuron}`);
+      if (threshold !== null) {
+        mark("text", { x: left - 4, y: height / 2 + 11, "text-anchor": "end", class: "level" }, svg, `θ ${compact(threshold)}`);
+      }
       if (last) axis(svg, left, width, height + 13);
     });
   }
@@ -176,10 +184,10 @@
       const tall = (height - 14) * (count / most), slot = width / layer.rates.length;
       const bar = mark("rect", { x: left + n * slot + 1, y: height - tall, width: slot - 2, height: tall, fill: "var(--c3)" }, svg);
       mark("title", {}, bar, `${count} neurons`);
-      if (count) mark("text", { x: left + (n + 0.5) * slot, y: height - tall - 3, "text-anchor": "middle" }, svg, count);
+      if (count) mark("text", { x: left + (n + 0.5) * slot, y: height - tall - 3, "text-anchor": "middle" }, svg, count.toLocaleString("en"));
     });
     mark("path", { d: `M${left},${height}h${width}`, stroke: "var(--line)" }, svg);
-    ["never", "half of the time", "always"].forEach((text, n) => mark("text", {
+    ["0 %", "50 % of timesteps", "100 %"].forEach((text, n) => mark("text", {
       x: left + (n * width) / 2, y: height + 14, "text-anchor": ["start", "middle", "end"][n] }, svg, text));
   }
 
