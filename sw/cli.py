@@ -186,6 +186,21 @@ def evaluate(
 
 
 @app.command()
+def widths(
+    run: Annotated[Path, typer.Argument(help="The run folder, or its recipe.", show_default=False)],
+    out: Out = None,
+    data_dir: DataDir = None,
+    bits: Annotated[str, typer.Option(help="Widths of the weights.")] = "8,6,4,3,2",
+    train: Annotated[bool, typer.Option("--train", help="Train each on, too.")] = False,
+    samples: Annotated[int, typer.Option(help="The first so many test samples; 0: all.")] = 0,
+) -> None:
+    """Accuracy of a trained network with weights of several widths, for its report."""
+    from .flow.widths import sweep
+
+    sweep(_known_run(run, out, data_dir), _numbers("bits", bits), train, samples)
+
+
+@app.command()
 def program(recipe: RecipeFile, out: Out = None) -> None:
     """Load the bitstream of a recipe into its board (needs openFPGALoader)."""
     from .flow import program as load

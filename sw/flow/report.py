@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
 from datetime import UTC, datetime
@@ -55,6 +56,7 @@ def gathered(run: Run) -> dict[str, Any]:
             "hardware": most.get("accuracy"),
         },
         "bits": quantised.get("bits"),
+        "widths": _widths(run),
         "network": {"digest": quantised.get("digest")},
         "verilog_sha256": stages.get("generate", {}).get("verilog_sha256"),
         "cosim": {key: simulated.get(key) for key in (*kept, "verilog_sha256")}
@@ -80,6 +82,23 @@ def _stages(run: Run) -> dict[str, dict[str, Any]]:
             stages[stage] = run.read(stage)
             check_stage(stage, stages[stage], path)
     return stages
+
+
+def _widths(run: Run) -> dict[str, Any]:
+    """What `reslif widths` found of the float network that is here; an empty table if nothing."""
+    from ..report.read import check_stage
+
+    path = run.folder / "widths.json"
+    if not path.is_file():
+        return {}
+    from ..train import FLOAT_FILE
+
+    content, trained = run.read("widths"), run.folder / FLOAT_FILE
+    check_stage("widths", content, path)
+    digest = content.get("float_sha256")
+    if trained.is_file() and hashlib.sha256(trained.read_bytes()).hexdigest() != digest:
+        raise StageError(f"{path} is of another {FLOAT_FILE}, run `reslif widths` again")
+    return content
 
 
 def check_same_design(stages: dict[str, dict[str, Any]]) -> None:

@@ -126,7 +126,7 @@ def line_chart(
         body.append(svg.text(x + shift, y, escape(what), side))
     for one in series:
         marks = svg.path([at(*p) for p in one.points], one.colour, one.dashed)
-        if len(one.points) <= FEW:
+        if len(one.points) == 1 or (len(one.points) <= FEW and not one.dashed):
             marks += "".join(svg.dot(*at(*point), one.colour) for point in one.points)
         body.append(f'<g class="{escape(one.css)}">{marks}</g>' if one.css else marks)
     return picture(body, title)

@@ -22,11 +22,24 @@ def _number(value: Any) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
 
 
+def _width(bits: Any, row: Any) -> bool:
+    """A row of ``widths.json``: bits, and the accuracy rounded and, perhaps, trained on."""
+    if not (isinstance(bits, str) and bits.isdecimal() and isinstance(row, dict)):
+        return False
+    share, _ = _KINDS["share"]
+    trained = row.get("trained")
+    return share(row.get("rounded")) and (trained is None or share(trained))
+
+
 _KINDS: dict[str, tuple[Callable[[Any], bool], str]] = {
     "share": (lambda v: _number(v) and 0 <= v <= 1, "a number from 0 to 1"),
     "amount": (lambda v: _number(v) and v >= 0, "a number of at least 0"),
     "count": (lambda v: _number(v) and isinstance(v, int) and v >= 0, "an integer of at least 0"),
     "text": (lambda v: isinstance(v, str), "text"),
+    "widths": (
+        lambda v: isinstance(v, dict) and all(_width(bits, row) for bits, row in v.items()),
+        "a table of accuracies by bits",
+    ),
     "counts": (
         lambda v: isinstance(v, dict) and all(isinstance(n, int) and n >= 0 for n in v.values()),
         "a table of counts",
@@ -60,6 +73,10 @@ _STAGES: dict[str, dict[str, str]] = {
         "dsps": "count", "fmax_mhz": "amount", "clock_mhz": "amount", "bitstream": "text",
         "seconds": "amount", "stages": "table",
     },
+    "widths": {
+        "float": "share", "samples": "count", "bits": "widths", "float_sha256": "text",
+        "seconds": "amount",
+    },
 }  # fmt: skip
 """What the stages write, as far as a page shows it; earlier versions may lack some of it."""
 
@@ -92,7 +109,7 @@ def read_report(path: Path) -> Mapping[str, Any]:
         good = isinstance(content["recipe"], str)
         good = good and isinstance(content.get("settings", {}).get("data", {}), dict)
     except (ValueError, OSError, KeyError, TypeError, AttributeError):
-        good = False
+        content, good = {}, False
     if not good:
         raise ReportError(f"{path} is no report of a run, delete it or name the recipe instead")
     return content

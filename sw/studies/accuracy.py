@@ -24,8 +24,8 @@ from ..evaluate import evaluate
 from ..models import image_of
 from ..network import LIF, Network
 from ..network_file import write_atomically
-from ..quantiser import QuantiseConfig, quantise
 from ..train import TrainConfig, accuracy_float, train_float, train_quantised
+from .widths import rounded
 
 Row = dict[str, Any]
 
@@ -44,11 +44,10 @@ def study(
     accuracy = accuracy_float(model, data.test, config.steps, data.format.step, image=image)
     first = {**common, "bits": "float", "accuracy": accuracy, "seconds": round(fit.seconds, 1)}
     samples = data.test.over_time(config.steps)
-    calibration = data.train[:256].over_time(config.steps)
     rows = []
     for width in bits:
         chosen = replace(config, bits=width)
-        untrained = quantise(model, calibration, QuantiseConfig(bits=width), data.format)
+        untrained = rounded(config, data, model, width)
         network, fit = train_quantised(chosen, data, model, folder / f"{width}bit")
         rows.append(
             {
