@@ -77,10 +77,12 @@ def wave(
     design.check_network(network)
     data = golden.checked_samples(network, np.asarray(sample)[:, None])
     steps, (first, last) = len(data), window
-    if not 0 <= first <= last < steps:
+    if not (0 <= first < steps and 0 <= last < steps):
         raise SimulationError(
             f"window is timesteps {first} to {last}, must lie within 0 to {steps - 1}"
         )
+    if first > last:
+        raise SimulationError(f"window is timesteps {first} to {last}, must end after it begins")
     job = Job(encode(network, data), "event", Stalls(), 0, 200_000)
     recipe = native.recipe(design, fast=False, trace=True)
     recipe = replace(recipe, sources={**recipe.sources, "cycles.sv": _bind_file(design)})

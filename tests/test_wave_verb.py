@@ -78,8 +78,9 @@ def test_one_line_says_what_is_wrong(tiny, tmp_path, monkeypatch, capsys):
     for arguments, expected in (
         ((run, "--sample", 360), "sample is 360, must be from 0 to 359"),
         ((run, "--sample", -1), "sample is -1, must be from 0"),
-        ((run, "--from", 2, "--to", 1), "window is timesteps 2 to 1, must lie within 0 to 3"),
+        ((run, "--from", 2, "--to", 1), "window is timesteps 2 to 1, must end after it begins"),
         ((run, "--to", 4), "window is timesteps 0 to 4, must lie within 0 to 3"),
+        ((run, "--from", 4), "window is timesteps 4 to 3, must lie within 0 to 3"),
         ((run, "--from", -1), "window is timesteps -1 to 3, must lie within 0 to 3"),
         ((tmp_path / "none",), "none does not exist, must be a run folder or a recipe"),
         ((empty,), "network.safetensors does not exist, run `reslif quantise` first"),
@@ -92,6 +93,9 @@ def test_one_line_says_what_is_wrong(tiny, tmp_path, monkeypatch, capsys):
         assert error.startswith("reslif: ")
         assert "\n" not in error
         assert expected in error
+    (other / "train.json").write_text("[1]")
+    assert reslif(monkeypatch, "wave", recipe, "--out", other) == 2
+    assert "train.json holds [1], must be a table" in capsys.readouterr().err
     (other / "train.json").unlink()  # a network from elsewhere: nothing to compare
     (other / "top.v").unlink()
     assert reslif(monkeypatch, "wave", recipe, "--out", other) == 2

@@ -40,7 +40,7 @@ def compare(runs: Sequence[Run], path: Path) -> None:
 
 def gathered(run: Run) -> dict[str, Any]:
     """The content of ``report.json``."""
-    stages = _stages(run)
+    stages = stages_of(run)
     if not stages:
         raise StageError(f"{run.folder} holds no results, run `reslif flow` first")
     check_same_design(stages)
@@ -71,7 +71,7 @@ def gathered(run: Run) -> dict[str, Any]:
     }
 
 
-def _stages(run: Run) -> dict[str, dict[str, Any]]:
+def stages_of(run: Run) -> dict[str, dict[str, Any]]:
     """The results of the stages that have run, each as it must be."""
     from ..report.read import check_stage
 
@@ -150,7 +150,7 @@ def facts_of(run: Run, result: Mapping[str, Any], brief: bool = False) -> RunFac
     from ..report.placed import placed
     from ..report.read import read_history, read_manifest
 
-    folder, stages, why = run.folder, _stages(run), {}
+    folder, stages, why = run.folder, stages_of(run), {}
     facts: dict[str, Any] = {
         "histories": {
             label: history
@@ -158,7 +158,7 @@ def facts_of(run: Run, result: Mapping[str, Any], brief: bool = False) -> RunFac
             if (history := read_history(folder / f"{label}.state.safetensors"))
         },
     }
-    data = _data(run, stages, why)
+    data = _data(run, stages.get("train", {}), why)
     network = _network(run, stages)
     manifest = None
     if "generate" in stages and (folder / "manifest.json").is_file():
@@ -200,18 +200,23 @@ def _network(run: Run, stages: Mapping[str, Any]) -> Any:
     return network
 
 
-def _data(run: Run, stages: Mapping[str, Any], why: dict[str, str]) -> Any:
+def trained_on(data: Any, trained: Mapping[str, Any]) -> bool:
+    """Whether ``data`` are the samples of the run whose ``train.json`` is ``trained``, as far as
+    that says.
+    """
+    return trained.get("data", {}).get("digest", data.digest) == data.digest
+
+
+def _data(run: Run, trained: Mapping[str, Any], why: dict[str, str]) -> Any:
     """The data that the run was trained on; None, and why, if it is not here."""
     from ..data import DataError
 
-    trained = stages.get("train", {})
     try:
         data = run.data()
     except DataError as error:
         why["data"] = f"{error}. Run `reslif report` with --data-dir."
         return None
-    digest = trained.get("data", {}).get("digest", data.digest)
-    if digest != data.digest:
+    if not trained_on(data, trained):
         why["data"] = (
             f"The data set {data.name} is not the one that the run was trained on; "
             "a recipe in place of the run folder says all of it."

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from ..recipe import RecipeError
+from .report import stages_of, trained_on
 from .run import Run, StageError
 
 FOLDER = "waves"
@@ -20,10 +21,9 @@ def wave(run: Run, sample: int, first: int = 0, last: int | None = None) -> Path
     from ...sim.wave import wave as write
 
     network, data = run.network, run.data()
-    trained = run.read("train")["data"] if (run.folder / "train.json").is_file() else {}
-    if trained.get("digest", data.digest) != data.digest:
+    if not trained_on(data, stages_of(run).get("train", {})):
         raise StageError(
-            f"{run.folder} was trained with another data set '{trained['set']}' than this; "
+            f"{run.folder} was trained with another data set '{data.name}' than this; "
             "if the run folder does not say all of it, name the recipe"
         )
     if not 0 <= sample < len(data.test):
