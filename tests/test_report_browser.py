@@ -14,6 +14,7 @@ from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 from commands import reslif
+from data_folders import pictures, write_idx
 from report_runs import SECTIONS, make_run, part_of, wrong_figures
 from report_runs import Page as Read
 
@@ -76,6 +77,57 @@ def clips(tmp_path_factory):
     return folder / "run/report.html"
 
 
+IMAGES = """
+name = "images"
+[data]
+set = "mnist"
+dir = "{folder}"
+[train]
+model = "ms_resnet"
+widths = [4, 6]
+blocks = 1
+stem_stride = 2
+steps = 2
+epochs = 1
+qat_epochs = 1
+batch = 50
+[hardware]
+lanes = 4
+neuron_lanes = 2
+"""
+DEEP = """
+name = "deep"
+[train]
+blocks = 60
+width = 8
+steps = 2
+epochs = 1
+qat_epochs = 1
+batch = 128
+branch_power = 1.0
+scaled_lr = true
+[hardware]
+engine = "sequential"
+lanes = 4
+"""
+
+
+@pytest.fixture(scope="module")
+def kinds(tmp_path_factory, clips):
+    """Pages of small runs of other kinds, by kind: clips, images, many layers on one engine."""
+    folder, found = tmp_path_factory.mktemp("kinds"), {"clips": clips}
+    shape = (1, 28, 28)
+    files = write_idx(folder / "files", pictures(1100, shape), pictures(100, shape, 1))
+    for kind, text in (("images", IMAGES.format(folder=files)), ("deep", DEEP)):
+        recipe = folder / f"{kind}.toml"
+        recipe.write_text(text)
+        with pytest.MonkeyPatch.context() as monkeypatch:
+            for verb in ("train", "quantise", "generate", "report"):
+                assert reslif(monkeypatch, verb, recipe, "--out", folder / kind) == 0
+        found[kind] = folder / kind / "report.html"
+    return found
+
+
 @pytest.fixture(scope="module")
 def browser(tmp_path_factory):
     from selenium import webdriver
@@ -106,6 +158,21 @@ def show(browser, path, width=1280, scheme="light"):
     return browser.get_log("browser")
 
 
+def report_of(page):
+    return page.with_name("report.json").read_text()
+
+
+def figures_of(browser):
+    """The figures that the open page shows, folded parts unfolded."""
+    for details in all_of(browser, "details"):
+        browser.execute_script("arguments[0].open = true", details)
+    shown = Read("")
+    for figure in all_of(browser, ".figure"):
+        have = [figure.get_attribute(f"data-{what}") for what in ("key", "form", "value")]
+        shown.figures.append((*have, figure.text))
+    return shown
+
+
 def all_of(browser, css):
     return browser.find_elements("css selector", css)
 
@@ -132,6 +199,32 @@ def test_pages_open_from_disk_without_an_error(browser, pages, name, width, sche
     assert all(section.size["height"] > 60 for section in all_of(browser, "main section"))
 
 
+@pytest.mark.parametrize("width", [1280, 420])
+@pytest.mark.parametrize("kind", ["clips", "images", "deep"])
+def test_pages_of_every_kind_of_run(browser, kinds, kind, width):
+    """Frames, convolutions, folded blocks: no error, all sections, figures, chooser and layers."""
+    assert show(browser, kinds[kind], width) == []
+    wide = browser.execute_script("return document.documentElement.scrollWidth")
+    assert wide <= width
+    assert [part.get_attribute("id") for part in all_of(browser, "main section")] == list(SECTIONS)
+    assert wrong_figures(figures_of(browser), json.loads(report_of(kinds[kind]))) == []
+    data = json.loads(one(browser, "#samples-data").get_attribute("textContent"))
+    assert len(data["layers"]) == {"clips": 2, "images": 5, "deep": 121}[kind]
+    one(browser, "#earlier").click()  # from the first to the last
+    assert f"{data['layers'][-1]['size']:,} neurons" in one(browser, "#about").text
+    for button, sample in zip(all_of(browser, ".sample"), data["samples"], strict=True):
+        button.click()
+        assert f"expected {sample['label']}, predicted" in one(browser, "#verdict").text
+        spikes = sum(data["layers"][-1]["counts"][data["samples"].index(sample)])
+        assert f"{spikes:,} spikes on this sample" in one(browser, "#about").text
+    cells = all_of(browser, "#heat rect[data-layer]")
+    assert len(cells) == len(data["layers"]) * data["steps"]
+    strong = [float(cell.get_attribute("fill-opacity")) for cell in cells]
+    assert max(strong) == 1  # of the highest rate, whatever it is
+    assert one(browser, "#most").text not in ("", "0.0 %")
+    assert bool(all_of(browser, ".block")) == (kind == "deep")
+
+
 def test_an_error_would_be_seen(browser, tmp_path):
     page = tmp_path / "page.html"
     page.write_text("<!doctype html><script>missing()</script>")
@@ -140,13 +233,8 @@ def test_an_error_would_be_seen(browser, tmp_path):
 
 def test_figures_that_the_browser_shows_are_those_of_report_json(browser, pages):
     show(browser, pages / "run/report.html")
-    report = json.loads((pages / "run/report.json").read_text())
-    for details in all_of(browser, "details"):
-        browser.execute_script("arguments[0].open = true", details)
-    shown = Read("")
-    for figure in all_of(browser, ".figure"):
-        have = [figure.get_attribute(f"data-{what}") for what in ("key", "form", "value")]
-        shown.figures.append((*have, figure.text))
+    report = json.loads(report_of(pages / "run/report.html"))
+    shown = figures_of(browser)
     assert len(shown.figures) > 30
     assert wrong_figures(shown, report) == []
 
