@@ -21,8 +21,8 @@ PANELS = (
 COLOURS = ("#e69f00", "#56b4e9", "#009e73", "#0072b2", "#cc79a7", "#d55e00")
 WIDTH, HEIGHT, LEFT, TOP = 300, 170, 60, 50
 MOST_POINTS = 150
-FLOOR = 1e-8
-"""Below this share of the largest value a logarithmic axis ends."""
+LOWEST, HIGHEST = 1e-8, 1e8
+"""Where a logarithmic axis ends at the latest: what is beyond lies on its edge."""
 
 
 def plot(report: Row) -> str:
@@ -63,12 +63,12 @@ def _panel(
     positive = [value for value in every if value > 0] or [1.0]
     low, high = 0.0, max(positive)
     if log:
-        low = math.floor(math.log10(max(min(positive), FLOOR * high)))
-        high = math.ceil(math.log10(high))
+        low = math.floor(math.log10(max(min(positive), LOWEST)))
+        high = math.ceil(math.log10(min(high, HIGHEST)))
     high = high if high > low else low + 1
 
     def scaled(value: float) -> float:
-        return math.log10(max(value, 10.0**low)) if log else value
+        return math.log10(min(max(value, 10.0**low), 10.0**high)) if log else value
 
     def y(value: float) -> float:
         return top + height * (high - scaled(value)) / (high - low)

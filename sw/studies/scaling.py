@@ -22,6 +22,7 @@ from .. import golden
 from ..formats import Format, IntArray
 from ..network import LIF, Dense, Edge, Input, Join, Network, Readout
 from ..network_file import write_atomically
+from ..recipe import RecipeError
 
 LAYERS = (10, 50, 110, 482, 1000)
 ON_CHIP = 482
@@ -80,7 +81,13 @@ def scaling(
     """Measure networks of so many ``layers`` below ``folder``; writes ``scaling.json``.
 
     Without ``place`` nothing is placed and routed. What an earlier run measured is kept.
+    Raises :class:`RecipeError` if ``layers`` are none, or not two a block.
     """
+    layers = list(layers)
+    wrong = [count for count in layers if count < 2 or count % 2]
+    if wrong or not layers:
+        found = wrong[0] if wrong else "nothing"
+        raise RecipeError(f"layers has {found}, must have even numbers: two layers a block")
     path = folder / "scaling.json"
     kept = json.loads(path.read_text()) if path.is_file() else []
     rows = {row["layers"]: row for row in kept}

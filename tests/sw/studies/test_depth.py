@@ -18,6 +18,7 @@ from reslif.sw.fit import TrainError, save_module
 from reslif.sw.float_passes import accuracy_float, reestimate
 from reslif.sw.models import TrainConfig, build_model, seen
 from reslif.sw.nn import BatchNormOverTime, ResidualSNN
+from reslif.sw.studies import blocks as measures
 from reslif.sw.studies.blocks import (
     MEASURES,
     first_over_last,
@@ -107,6 +108,26 @@ def test_gradients_are_those_of_a_training_step(data) -> None:
         grads = [m.weight.grad for m in block.modules() if isinstance(m, nn.Linear)]
         norm = torch.cat([g.flatten() for g in grads if g is not None]).norm()
         assert value == pytest.approx(float(norm), rel=1e-5)
+
+
+def test_large_gradients_are_numbers(data, monkeypatch) -> None:
+    """Those whose squares single precision cannot hold, and those that it cannot hold at all."""
+    model = network(data, "plain")
+    with torch.no_grad():
+        model.head.weight *= 1e25
+    figures = measure_blocks(model, *batch(data), jacobians=1)
+    assert all(1e19 < value < math.inf for value in figures["gradient"] + figures["signal"])
+
+    def overflows(grads: Any) -> float:
+        return norm(grads) if grads[0].dtype == torch.float64 else math.inf
+
+    norm = measures._norm
+    monkeypatch.setattr(measures, "_norm", overflows)
+    again = measure_blocks(model, *batch(data), jacobians=1)
+    for name in ("gradient", "signal"):
+        assert again[name] == pytest.approx(figures[name], rel=1e-3)
+        assert again[name] != figures[name]
+    assert model.head.weight.dtype == torch.float32
 
 
 def test_a_block_that_is_switched_off_is_an_isometry_and_decoration(data) -> None:
@@ -253,6 +274,16 @@ def test_the_picture_shows_every_network(report) -> None:
     values = report["networks"][1]["blocks"]["spike_rate"]
     line = found[0][1]
     assert np.array_equal(np.argsort(values), np.argsort(-line[:, 1]))
+
+
+def test_a_network_that_explodes_leaves_the_others_visible(report) -> None:
+    row = report["networks"][1]
+    grown = [10.0 ** (40 - 10 * block) for block in range(5)]
+    wild = {**row, "kind": "plain", "blocks": {**row["blocks"], "gradient": grown}}
+    found = points(plot({**report, "networks": [row, wild]}))
+    gradients = [line[:, 1] for _, line in found][1 :: len(PANELS)]
+    assert np.unique(gradients[0]).size == 5
+    assert np.unique(gradients[1]).size == 2  # but for the last all lie on the edge
 
 
 def test_a_picture_of_nothing_but_zeros(report) -> None:

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from reslif.sw import golden
 from reslif.sw.network import LIF, Dense
+from reslif.sw.recipe import RecipeError
 from reslif.sw.studies.scaling import lines, network_of, samples_of, scaling, slopes
 from reslif.sw.studies.scaling_plot import PANELS, plot
 
@@ -26,6 +27,18 @@ def test_cycles_are_linear_in_depth(tmp_path):
     said.clear()
     assert scaling(tmp_path, said.append, (6,), place=False) == rows
     assert said == []  # what was measured is kept
+
+
+@pytest.mark.parametrize(
+    ("layers", "message"),
+    [((4, 5), "layers has 5, must have even"), ((0,), "has 0"), ((), "has nothing")],
+    ids=["odd", "zero", "none"],
+)
+def test_depths_that_are_none(layers, message, tmp_path):
+    """An odd number would be measured as the next lower one."""
+    with pytest.raises(RecipeError, match=message):
+        scaling(tmp_path, print, layers, place=False)
+    assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize("layers", [10, 50, 482])
