@@ -47,15 +47,20 @@ def design(network: Network, tmp_path: Path) -> Path:
 
 
 class SimulatedLine(serial.SerialBase):
-    """A pyserial line whose far end is the simulated board."""
+    """A pyserial line whose far end is the simulated board.
 
-    def __init__(self, program: Path, divisor: int, timeout: float = 5.0) -> None:
+    The board's time is that of the simulation, however slow: what a host expects of a board within
+    some milliseconds is waited for.
+    """
+
+    def __init__(self, program: Path, divisor: int, timeout: float = 60.0) -> None:
         self.process = subprocess.Popen(
             [str(program), str(divisor)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, bufsize=0
         )
         assert self.process.stdin is not None
         assert self.process.stdout is not None
         self.to_board, self.from_board = self.process.stdin, self.process.stdout
+        self.half = b""  # of a pair of bytes that the simulation writes
         super().__init__(timeout=timeout, baudrate=ECP5_85K.baud)
         self.is_open = True
 
@@ -65,25 +70,32 @@ class SimulatedLine(serial.SerialBase):
         if self._break_state:
             self.to_board.write(b"\x01\x00")
 
-    @property
-    def in_waiting(self) -> int:
-        return len(select.select([self.from_board], [], [], 0)[0])
-
     def write(self, data: bytes) -> int:
         self.to_board.write(bytes(x for byte in data for x in (0, byte)))
         return len(data)
 
     def read(self, size: int = 1) -> bytes:
         heard = b""
-        while len(heard) < size:
-            if not select.select([self.from_board], [], [], self.timeout)[0]:
-                break
-            heard += os.read(self.from_board.fileno(), size - len(heard))
+        while len(heard) < size and (pair := self._pair(self.timeout)):
+            assert pair[0] == 0, "a mark that nobody asked for"
+            heard += pair[1:]
         return heard
 
+    def _pair(self, timeout: float | None = None) -> bytes:
+        """What the simulation says next; nothing if it is silent for ``timeout`` seconds."""
+        pair = self.half
+        while len(pair) < 2 and select.select([self.from_board], [], [], timeout)[0]:
+            part = os.read(self.from_board.fileno(), 2 - len(pair))
+            assert part, "the simulation has ended"
+            pair += part
+        self.half = pair if len(pair) < 2 else b""
+        return pair if len(pair) == 2 else b""
+
     def reset_input_buffer(self) -> None:
-        while self.in_waiting:
-            os.read(self.from_board.fileno(), 4096)
+        """Forget what the board said until it had heard everything, the line break included."""
+        self.to_board.write(b"\x02\x00")
+        while self._pair()[0] == 0:
+            pass
 
     def close(self) -> None:
         self.process.kill()
