@@ -51,8 +51,15 @@ class Device:
             "ecp5": ("DP16KD", "MULT18X18D", "TRELLIS_COMB"),
             "ice40": ("ICESTORM_RAM", "ICESTORM_DSP", "ICESTORM_LC"),
         }[self.family]
-        rams, *others = (self.capacity[name] for name in names)
-        return Capacity(self.name, self.family, rams - LINK_BLOCK_RAMS, *others)
+        rams, multipliers, luts = (self.capacity[name] for name in names)
+        return Capacity(
+            self.name,
+            self.family,
+            rams - LINK_BLOCK_RAMS,
+            multipliers,
+            luts,
+            self.capacity.get("ICESTORM_SPRAM", 0),
+        )
 
     @property
     def oscillator(self) -> Resource:

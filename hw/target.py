@@ -28,6 +28,7 @@ class Capacity:
     block_rams: int
     multipliers: int
     luts: int
+    sprams: int = 0
 
 
 def most_luts(capacity: Capacity) -> int:

@@ -319,9 +319,7 @@ def test_bad_hardware(case, finished, tmp_path, monkeypatch, capsys):
 
 
 @pytest.mark.parametrize(("lanes", "fits"), [(4, True), (64, False)])
-def test_generate_says_if_block_rams_will_not_do(
-    lanes, fits, finished, tmp_path, monkeypatch, capsys
-):
+def test_generate_says_if_memory_will_not_do(lanes, fits, finished, tmp_path, monkeypatch, capsys):
     _, run = finished
     recipe = tmp_path / "recipe.toml"
     recipe.write_text(
@@ -335,6 +333,10 @@ def test_generate_says_if_block_rams_will_not_do(
     assert found is not None
     assert (int(found[1]) <= 29) == fits
     assert ("more block RAMs than up5k has" in out) == (not fits)
+    assert "SPRAMs" not in out
+    recipe.write_text("[hardware]\nengine = 'sequential'\nweights = 'loaded'")
+    assert reslif(monkeypatch, "generate", recipe, "--out", tmp_path) == 0
+    assert "more SPRAMs than ecp5-85k has: by this estimate" in capsys.readouterr().out
 
 
 def test_stages_out_of_order(tmp_path, monkeypatch, capsys):

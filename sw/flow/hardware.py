@@ -58,8 +58,12 @@ def show_fit(run: Run, found: Any, clock: float) -> None:
         f"{found.luts:,} of {have.luts:,} LUTs, {found.cycles_per_sample:,.0f} cycles a sample: "
         f"{found.samples_per_second(clock):,.1f} samples a second at {clock:g} MHz (estimated)"
     )
-    if found.block_rams > have.block_rams:
-        run.say(f"more block RAMs than {have.name} has: by this estimate a build is refused")
+    short = {
+        "block RAMs": found.block_rams > have.block_rams,
+        "SPRAMs": getattr(found, "sprams", 0) > have.sprams,
+    }
+    for what in (what for what in short if short[what]):
+        run.say(f"more {what} than {have.name} has: by this estimate a build is refused")
 
 
 def show_budget(run: Run, config: Any, data: Any) -> None:
