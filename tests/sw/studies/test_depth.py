@@ -98,6 +98,22 @@ def test_measures_of_every_block(data, kind: str) -> None:
     assert all(parameter.grad is None for parameter in model.parameters())
 
 
+def test_the_training_step_leaves_no_trace_in_the_rest(data) -> None:
+    """It moves batch norm's statistics, which are those of evaluation."""
+    model = network(data, "ms")
+    inputs, labels = batch(data)
+    figures = measure_blocks(model, inputs, labels, jacobians=1)
+    model.eval()
+    with torch.no_grad():
+        x = model.stem_lif(model.stem_norm(model.stem(inputs)))
+        first = model.stack.blocks[0]
+        ratio = first.branch(first.lif1(x)).norm() / x.norm()
+        model.train()(inputs)
+        moved = first.eval().branch(first.lif1(x)).norm() / x.norm()
+    assert figures["ratio"][0] == pytest.approx(float(ratio), rel=1e-5)
+    assert figures["ratio"][0] != pytest.approx(float(moved), rel=1e-3)
+
+
 def test_gradients_are_those_of_a_training_step(data) -> None:
     model = network(data, "ms")
     figures = measure_blocks(model, *batch(data), jacobians=1)
