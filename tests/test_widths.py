@@ -73,6 +73,13 @@ def test_the_page_shows_them(swept, tmp_path, monkeypatch):
     assert chart.count("<circle") == 2 + 3  # trained on, the run's own 4 bits are a point too
     assert "as this run's own with 4 bits" in page.text
     assert "stroke-dasharray" in chart  # float
+    other = part_of(run, tmp_path / "other", "quantise")
+    assert reslif(monkeypatch, "report", "--compare", run, other, "--out", tmp_path) == 0
+    html = (tmp_path / "compare.html").read_text()
+    chart = html.split('aria-label="Accuracy by bits, rounded"')[1].split("</svg>")[0]
+    assert chart.count("<circle") == 2
+    assert reslif(monkeypatch, "report", "--compare", other, other, "--out", tmp_path) == 0
+    assert "Accuracy by bits" not in (tmp_path / "compare.html").read_text()
     # A run without them has nothing of it; rounded alone, one column.
     copy = shutil.copytree(run, tmp_path / "run")
     content = found(copy)

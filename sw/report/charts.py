@@ -202,7 +202,9 @@ def staircase(
     """
     thin = len(rows) > 48
     step = 240 / len(rows) if thin else 22.0
-    left, width = (6.0, 988.0) if thin else (216.0, 778.0)
+    longest = 0 if thin else min(32, max((len(name) for name, _ in rows), default=0))
+    left = 6.0 + (10.0 + 6.4 * longest if longest else 0.0)
+    width = 994.0 - left
     end = len(rows) * step
     body = []
     for value in ticks(0, total, 5):

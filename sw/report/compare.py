@@ -83,7 +83,22 @@ def _charts(runs: Sequence[RunFacts], tones: Sequence[tuple[str, bool]]) -> list
     if rates:
         name = "Spike rate over depth"
         charts.append((name, line_chart(rates, name, "depth, % of the layers", show=percent)))
+    widths = [
+        Series(run.name, points, colour, dashed, f"run-{n}")
+        for n, (run, (colour, dashed)) in enumerate(zip(runs, tones, strict=True))
+        if (points := _rounded(run))
+    ]
+    if widths:
+        name, low = "Accuracy by bits, rounded", min(y for one in widths for _, y in one.points)
+        span = (floor(low), 1.0)
+        charts.append((name, line_chart(widths, name, "bits of the weights", span, percent)))
     return charts
+
+
+def _rounded(run: RunFacts) -> list[tuple[float, float]]:
+    """What `reslif widths` found, the narrowest first."""
+    found = run.figure("widths.bits") or {}
+    return sorted((float(bits), row["rounded"]) for bits, row in found.items())
 
 
 def _points(history: History, what: str) -> list[tuple[float, float]]:
