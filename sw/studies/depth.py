@@ -87,7 +87,7 @@ def of_depth(config: TrainConfig, kind: str, layers: int) -> TrainConfig:
     :class:`TrainError`.
     """
     if layers < 2 or layers % 2:
-        raise TrainError(f"depth is {layers}, must be even: two layers a block")
+        raise TrainError(f"depth is {layers}, must be even and not 0: two layers a block")
     scaled = config.scaled_lr and kind == "ms"  # the others have no such branches
     return replace(config, block_type=kind, blocks=layers // 2, scaled_lr=scaled)  # type: ignore[arg-type]
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import platform
+import sys
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -30,7 +31,8 @@ def depth_accuracy(
 
     Accuracies are on the test samples; ``bits`` of them by the golden model of the network after
     quantised training, but of plain networks, which are there for contrast. What an earlier call
-    trained below ``folder`` is not trained again. Raises :class:`TrainError`.
+    trained below ``folder`` is not trained again. Standard error says which network's turn it is.
+    Raises :class:`TrainError`.
     """
     check_residual(config)
     if seeds < 1:
@@ -39,6 +41,7 @@ def depth_accuracy(
     for chosen in [_of(config, name) for name in networks]:
         kind, layers = chosen.block_type, 2 * chosen.blocks
         for seed in range(seeds):
+            print(f"{kind}, {layers} layers, seed {seed}", file=sys.stderr, flush=True)
             seeded = replace(chosen, seed=seed)
             place = folder / f"{kind}_{layers}_{seed}"
             place.mkdir(parents=True, exist_ok=True)

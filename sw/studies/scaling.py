@@ -87,7 +87,7 @@ def scaling(
     wrong = [count for count in layers if count < 2 or count % 2]
     if wrong or not layers:
         found = wrong[0] if wrong else "nothing"
-        raise RecipeError(f"layers has {found}, must have even numbers: two layers a block")
+        raise RecipeError(f"layers has {found}, must have even ones from 2 on: two layers a block")
     path = folder / "scaling.json"
     kept = json.loads(path.read_text()) if path.is_file() else []
     rows = {row["layers"]: row for row in kept}

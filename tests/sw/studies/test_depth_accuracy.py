@@ -57,7 +57,9 @@ def test_the_command(tmp_path: Path, monkeypatch, capsys) -> None:
     assert report["recipe"] == "shallow"
     assert len(report["rows"]) == 1
     assert report["data"] == load_dataset("digits").digest
-    assert "| ms, 2 layers |" in capsys.readouterr().out
+    shown = capsys.readouterr()
+    assert "| ms, 2 layers |" in shown.out
+    assert shown.err.startswith("ms, 2 layers, seed 0\n")
 
 
 @pytest.mark.parametrize("name", ["resnet:4", "ms", "ms:3"], ids=str)
