@@ -43,6 +43,12 @@ def ecp5_pll(pin_mhz: float, clock_mhz: float) -> tuple[int, int, int]:
     )
 
 
+def check_clock(device: Device, clock_mhz: float) -> None:
+    """Raise :class:`BuildError` if the board of ``device`` cannot make that clock."""
+    if clock_mhz != device.pin_mhz:
+        (ice40_pll if device.family == "ice40" else ecp5_pll)(device.pin_mhz, clock_mhz)
+
+
 def clock(m: Module, device: Device, pin: Signal, clock_mhz: float) -> tuple[Signal, Signal]:
     """Adds what makes ``clock_mhz`` of the oscillator at ``pin``; returns (clock, it is stable)."""
     if clock_mhz == device.pin_mhz:

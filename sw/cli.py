@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import time
 import warnings
@@ -55,6 +56,15 @@ def _known_run(path: Path, out: Path | None, data_dir: Path | None) -> Run:
     return Run(recipe_of(path, data_dir), path, _say)
 
 
+def _check_folder(folder: Path) -> None:
+    """Raise now what would be refused when the first result is written, perhaps hours later."""
+    place = next(path for path in (folder, *folder.absolute().parents) if path.exists())
+    if not place.is_dir():
+        raise RecipeError(f"{folder} cannot be the run folder: {place} is a file")
+    if not os.access(place, os.W_OK | os.X_OK):
+        raise RecipeError(f"{folder} cannot be the run folder: {place} cannot be written to")
+
+
 def _numbers(name: str, text: str) -> list[int]:
     try:
         return [int(part) for part in text.split(",") if part]
@@ -63,6 +73,7 @@ def _numbers(name: str, text: str) -> list[int]:
 
 
 def _stage(name: str, run: Run) -> dict[str, Any]:
+    _check_folder(run.folder)
     console.print(f"[bold]{name}[/] {run.recipe.name}")
     start = time.monotonic()
     try:
@@ -345,6 +356,10 @@ def main() -> None:
         if not type(error).__module__.startswith("reslif."):
             raise
         print(f"reslif: {error}", file=sys.stderr)
+        sys.exit(2)
+    except OSError as error:
+        where = f"{error.filename}: " if error.filename else ""
+        print(f"reslif: {where}{error.strerror or error}", file=sys.stderr)
         sys.exit(2)
     except ModuleNotFoundError as error:
         if error.name is None or error.name.startswith("reslif"):

@@ -121,6 +121,8 @@ def load_dataset(
     are given). ``file_order``, of the digits only, tests on the last ones in the source's order,
     which are other writers' and so harder. Raises :class:`DataError`.
     """
+    if seed < 0:
+        raise DataError(f"seed is {seed}, must be at least 0")
     if name == MOVING:
         return _moving(moving or MovingDigits(), split, seed, folder, cache)
     if name in IMAGE_SETS:

@@ -36,8 +36,10 @@ IMAGE_MODELS = (*_RESNETS, *CHAINS)
 _LEAST = {
     "blocks": 1, "width": 1, "stem_stride": 1, "steps": 1, "epochs": 1, "qat_epochs": 1,
     "batch": 2, "shift": 0, "label_smoothing": 0, "activity": 0, "lyapunov_weight": 0,
-    "checkpoint": 0, "branch_power": 0, "dropout": 0, "truncate": 0,
+    "checkpoint": 0, "branch_power": 0, "dropout": 0, "truncate": 0, "weight_decay": 0,
+    "augment": 0, "seed": 0,
 }  # fmt: skip
+_MOST = {"blocks": 10_000, "width": 65_536, "steps": 65_536, "label_smoothing": 1, "augment": 10}
 
 
 @dataclass(frozen=True)
@@ -141,6 +143,9 @@ class TrainConfig:
         for name, low in _LEAST.items():
             if getattr(self, name) < low:
                 raise TrainError(f"{name} is {getattr(self, name)}, must be at least {low}")
+        for name, high in _MOST.items():
+            if getattr(self, name) > high:
+                raise TrainError(f"{name} is {getattr(self, name)}, must be at most {high}")
         for name in ("lr", "qat_lr", "threshold"):
             if not getattr(self, name) > 0:
                 raise TrainError(f"{name} is {getattr(self, name)}, must be above 0")
@@ -186,6 +191,8 @@ class TrainConfig:
             raise TrainError(f"precision is {self.precision!r}, must be float32 or bfloat16")
         if self.device not in ("auto", "cpu", "cuda"):
             raise TrainError(f"device is {self.device!r}, must be auto, cpu or cuda")
+        if self.neuron_options.get("multi_step", True) is not True:
+            raise TrainError("neuron_options has multi_step, which must be true here")
         self.first()
 
     def first(self) -> TrainConfig | None:

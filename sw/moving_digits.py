@@ -30,7 +30,10 @@ _LEAST = {
     "frame": 1, "frames": 1, "scale": 1, "speed": 1, "noise": 0, "event_threshold": 1,
     "train": 1, "validation": 1, "test": 1,
 }  # fmt: skip
-_MOST = {"frame": 1024, "noise": PLACES, "event_threshold": 16}
+_MOST = {
+    "frame": 1024, "frames": 4096, "scale": 1024, "speed": 1024, "noise": PLACES,
+    "event_threshold": 16, "train": 10**7, "validation": 10**7, "test": 10**7,
+}  # fmt: skip
 _MOTION, _PARTNER, _NOISE = range(3)
 """What random words are for."""
 

@@ -14,6 +14,10 @@ class RecipeError(ValueError):
     """A recipe that cannot be used."""
 
 
+LIMIT = 2**63
+"""What numbers must be below, whatever they are of: what PyTorch and numpy hold."""
+
+
 @dataclass(frozen=True)
 class DataRecipe:
     """``set`` names a data set, ``split`` one of its splits, ``seed`` draws it.
@@ -79,6 +83,10 @@ class CosimRecipe:
     stall: float = 0.0
     seed: int = 0
 
+    def __post_init__(self) -> None:
+        if self.seed < 0:
+            raise RecipeError(f"[cosim] seed is {self.seed}, must be at least 0")
+
 
 @dataclass(frozen=True)
 class BuildRecipe:
@@ -86,6 +94,10 @@ class BuildRecipe:
 
     device: str = "ecp5-85k"
     clock_mhz: float = 0.0
+
+    def __post_init__(self) -> None:
+        if self.clock_mhz < 0:
+            raise RecipeError(f"[build] clock_mhz is {self.clock_mhz}, must be at least 0")
 
 
 @dataclass(frozen=True)
@@ -114,6 +126,8 @@ def load_recipe(path: Path) -> Recipe:
         content = tomllib.loads(path.read_text())
     except FileNotFoundError:
         raise RecipeError(f"recipe {path} does not exist") from None
+    except OSError as error:
+        raise RecipeError(f"recipe {path} cannot be read: {error.strerror}") from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise RecipeError(f"recipe {path} is no TOML file: {error}") from None
     known = {item.name for item in fields(Recipe)}
@@ -133,9 +147,13 @@ def load_recipe(path: Path) -> Recipe:
 
 
 def checked(kind: type, values: Mapping[str, Any], where: str) -> Any:
-    """``kind(**values)``, or a :class:`RecipeError` that names the unknown or ill-typed key.
+    """``kind(**values)``, or a :class:`RecipeError` that names the unknown or ill-typed key."""
+    return kind(**typed(kind, values, where))
 
-    A list becomes a tuple where ``kind`` has one.
+
+def typed(kind: type, values: Mapping[str, Any], where: str) -> dict[str, Any]:
+    """The ``values``, each of the type of that field of ``kind``; a list as a tuple where it is
+    one. Or a :class:`RecipeError`.
     """
     known = {item.name: item for item in fields(kind)}
     arguments = {}
@@ -149,6 +167,8 @@ def checked(kind: type, values: Mapping[str, Any], where: str) -> Any:
             raise RecipeError(
                 f"{where}: {key} is {value!r}, must be {type(default).__name__} such as {default!r}"
             )
+        if isinstance(value, int | float) and not abs(value) < LIMIT:  # nor is "not a number"
+            raise RecipeError(f"{where}: {key} is {value!r}, must be finite and below 2^63")
         if isinstance(default, tuple):
             if not isinstance(value, list) or not all(_is_like(v, default[0]) for v in value):
                 raise RecipeError(
@@ -156,7 +176,7 @@ def checked(kind: type, values: Mapping[str, Any], where: str) -> Any:
                 )
             value = tuple(value)
         arguments[key] = value
-    return kind(**arguments)
+    return arguments
 
 
 def _is_like(value: Any, default: bool | int | float | str) -> bool:

@@ -88,6 +88,7 @@ def train_float(config: TrainConfig, data: Dataset, folder: Path) -> tuple[nn.Mo
     model = build_model(config, data).to(device)
     best = folder / FLOAT_FILE
     if (first := config.first()) is not None and not _state_of(best, "float").exists():
+        _start_from(model, build_model(first, data))  # to refuse it before it has been trained
         start, _ = train_float(first, data, folder / "before")
         _start_from(model, start)
     image = image_of(config, data)

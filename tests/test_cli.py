@@ -1,6 +1,7 @@
 """The front door: verbs on one run folder, and one clear line for every mistake."""
 
 import json
+import os
 import re
 import shutil
 import sys
@@ -192,6 +193,7 @@ def test_evaluate_refuses_what_does_not_fit(images, finished, tmp_path, monkeypa
         ((network, "--data", "mnist8"), "data set is 'mnist8', must be one of"),
         ((network, *mnist, "--split", "file_order"), "split is 'file_order', of mnist"),
         ((digits, "--samples", -1), "samples is -1, must be at least 0"),
+        ((digits, "--seed", -1), "seed is -1, must be at least 0"),
         ((data, *mnist), "does not exist"),
     ):
         assert expected in refused(monkeypatch, capsys, "evaluate", *arguments)
@@ -254,6 +256,23 @@ RECIPES = {
     "no folder": ("[data]\ndir = 3", "dir is 3, must be str"),
     "no data": ("[data]\nset = 'mnist'\ndir = 'none'", "data set 'mnist' is missing"),
     "bad data": ("[data]\nset = 'mnist8'", "data set is 'mnist8'"),
+    "not a number": ("[train]\nweight_decay = nan", "weight_decay is nan, must be finite"),
+    "infinite": ("[hardware]\ntarget_fps = inf", "target_fps is inf, must be finite"),
+    "no int64": (f"[train]\nthreshold = {2**63}", "must be finite and below 2^63"),
+    "large": ("[train]\nwidth = 1000000000", "width is 1000000000, must be at most 65536"),
+    "negative": ("[train]\nweight_decay = -1", "weight_decay is -1, must be at least 0"),
+    "seed of pauses": ("[cosim]\nseed = -1", "[cosim] seed is -1, must be at least 0"),
+    "negative clock": ("[build]\nclock_mhz = -1", "[build] clock_mhz is -1, must be at least 0"),
+    "before": ("[train.before]\nepochs = 'x'", "[train.before]: epochs is 'x', must be int"),
+    "other before": ("[train.before]\nwidth = 3", "before makes another network"),
+    "one step": (
+        "[train]\nmodel = 'layers'\nneuron_options = { multi_step = false }",
+        "has multi_step",
+    ),
+    "many frames": (
+        "[data]\nset = 'moving_digits'\n[data.moving]\nframes = 5000",
+        "frames is 5000, must be 1 to 4096",
+    ),
 }
 
 
@@ -274,6 +293,7 @@ LATE = {
     "stalls": ("[cosim]\nidle = 1.0", "idle is 1.0"),
     "lanes": ("[hardware]\nlanes = 0", "lanes is 0"),
     "device": ("[build]\ndevice = 'ecp5-25k'", "device is 'ecp5-25k'"),
+    "clock": ("[build]\nclock_mhz = 81.3", "clock is 81.3 MHz, must be 25 · n / d MHz"),
     "neuron": (
         "[train]\nmodel = 'layers'\nneuron = 'Alpha'\n[hardware]\nengine = 'sequential'",
         "is of type Alpha, must be dense, LIF neurons or a join for the sequential engine",
@@ -349,6 +369,33 @@ def test_stages_out_of_order(tmp_path, monkeypatch, capsys):
     ):
         error = refused(monkeypatch, capsys, verb, recipe, "--out", tmp_path / "run")
         assert hint in error
+
+
+def test_folders_and_files_in_each_others_place(tmp_path, monkeypatch, capsys):
+    """What cannot be read or written is named before anything is trained."""
+    recipe = tmp_path / "tiny.toml"
+    recipe.write_text(TINY)
+    before = sorted(tmp_path.iterdir())
+    error = refused(monkeypatch, capsys, "train", tmp_path, "--out", tmp_path / "run")
+    assert error == f"reslif: recipe {tmp_path} cannot be read: Is a directory"
+    for out in (recipe, recipe / "run"):
+        error = refused(monkeypatch, capsys, "train", recipe, "--out", out)
+        assert error == f"reslif: {out} cannot be the run folder: {recipe} is a file"
+    # As for a user who may read alone; root may write anywhere.
+    monkeypatch.setattr(os, "access", lambda _path, mode, **_: mode == os.R_OK)
+    error = refused(monkeypatch, capsys, "train", recipe, "--out", tmp_path / "run")
+    assert f"{tmp_path} cannot be written to" in error
+    assert sorted(tmp_path.iterdir()) == before
+
+
+def test_what_the_operating_system_refuses_is_one_line(finished, tmp_path, monkeypatch, capsys):
+    recipe, run = finished
+    copy = shutil.copytree(run, tmp_path / "run")
+    (copy / "report.json").unlink()
+    (copy / "report.json").mkdir()
+    error = refused(monkeypatch, capsys, "report", recipe, "--out", copy)
+    assert "report.json" in error
+    assert "Is a directory" in error
 
 
 def test_missing_recipe_and_unknown_device(finished, tmp_path, monkeypatch, capsys):

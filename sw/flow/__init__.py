@@ -33,6 +33,7 @@ def check(run: Run, until: str = "build") -> None:
     """Raise now what a later stage of ``run``, up to ``until``, would refuse after minutes of
     work.
     """
+    from ...bitstreams.clocks import check_clock
     from ...bitstreams.devices import device
     from ...bitstreams.flow import check_weights
     from ..quantiser import QuantiseConfig
@@ -46,6 +47,7 @@ def check(run: Run, until: str = "build") -> None:
     target = device(run.recipe.build.device)
     if until == "build":
         check_weights(run.recipe.hardware.weights, target)
+        check_clock(target, run.recipe.build.clock_mhz or target.clock_mhz)
     check_engine(run.recipe, config, run.data())
 
 

@@ -11,7 +11,7 @@ from typing import Any
 
 from ..network import Network
 from ..network_file import NETWORK_FILE, load_network, write_atomically
-from ..recipe import Recipe, checked
+from ..recipe import Recipe, checked, typed
 
 
 class StageError(ValueError):
@@ -53,7 +53,10 @@ class Run:
     def train_config(self) -> Any:
         from ..train import TrainConfig
 
-        return checked(TrainConfig, self.recipe.train, f"recipe {self.recipe.name}: [train]")
+        where, train = f"recipe {self.recipe.name}: [train", self.recipe.train
+        if isinstance(before := train.get("before"), dict):
+            typed(TrainConfig, before, f"{where}.before]")
+        return checked(TrainConfig, train, f"{where}]")
 
     def data(self) -> Any:
         from ..data import load_dataset
