@@ -18,6 +18,39 @@ def blocks(name: str) -> list[tuple[str, str]]:
     return [(m[1], m[2]) for m in BLOCK.finditer((DOCS / f"{name}.md").read_text())]
 
 
+SIGNALS = {
+    "s_axis_tvalid": "s_tvalid", "s_axis_tready": "s_tready", "s_axis_tlast": "s_tlast",
+    "m_axis_tvalid": "m_tvalid", "m_axis_tlast": "m_tlast", "s_axi_arvalid": "arvalid",
+    "s_axi_arready": "arready", "s_axi_rvalid": "rvalid",
+}  # fmt: skip
+"""What the timing diagrams call the signals of the tutorial's host."""
+TRACED = f"""\
+  always @(posedge aclk) if (aresetn)
+    $display("TRACE {"%b" * len(SIGNALS)}", {", ".join(SIGNALS.values())});
+"""
+
+
+def diagrams(text: str) -> list[dict[str, str]]:
+    """The levels of each signal at the rising edges, of every timing diagram of a page."""
+    found = []
+    for block in re.findall(r"^rising edge .*\n((?:[a-z].*\n)+)", text, re.MULTILINE):
+        lines = {line.split()[0]: line[15:] for line in block.splitlines()}
+        levels = {name: line[2::4] for name, line in lines.items() if name in SIGNALS}
+        found.append({name: re.sub("‾", "1", re.sub("_", "0", x)) for name, x in levels.items()})
+    return found
+
+
+def seen_in(diagram: dict[str, str], log: str) -> bool:
+    """Whether the levels of ``diagram`` follow one another in the log of a traced host."""
+    rows = [line.split()[1] for line in log.splitlines() if line.startswith("TRACE")]
+    traces = dict(zip(SIGNALS, map("".join, zip(*rows, strict=True)), strict=True))
+    edges = min(map(len, diagram.values()))
+    return any(
+        all(traces[name][at : at + edges] == level[:edges] for name, level in diagram.items())
+        for at in range(len(rows) - edges + 1)
+    )
+
+
 def run(text: str, folder: Path) -> None:
     """The commands of a block, each of which must succeed."""
     command = ["bash", "-e", "-o", "pipefail", "-c", text.replace("-CFLAGS", "-CFLAGS -O0 -CFLAGS")]
@@ -38,7 +71,7 @@ def test_integrating_top(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Non
         elif language == "verilog":
             name = re.match(r"// file: (\S+)\n", text)
             assert name is not None
-            (design / name[1]).write_text(text)
+            (design / name[1]).write_text(text.replace("  initial", f"{TRACED}  initial", 1))
         elif language == "sh":
             run(text, design)
         done.append(language)
@@ -47,6 +80,16 @@ def test_integrating_top(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Non
     assert max(scores) > 0
     lines = (design / "host.log").read_text().splitlines()
     assert [int(line.split()[1]) for line in lines if line.startswith("score")] == scores
+    drawn = diagrams((DOCS / "tutorial-rtl.md").read_text())
+    log = (design / "host.log").read_text()
+    assert [len(diagram) for diagram in drawn] == [3, 3, 2, 3]
+    for diagram in drawn:
+        assert min(map(len, diagram.values())) >= 5
+        assert seen_in(diagram, log), diagram
+        for name, level in diagram.items():  # any other level would be noticed
+            for at, bit in enumerate(level[:5]):
+                other = level[:at] + ("1" if bit == "0" else "0") + level[at + 1 :]
+                assert not seen_in({**diagram, name: other}, log), (name, at)
     # The commands notice another answer, of the recorded vectors and of the host.
     expected = design / "expected.hex"
     wrong = expected.read_text().replace("0", "1")
