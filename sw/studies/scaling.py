@@ -149,7 +149,7 @@ def _measure(layers: int, folder: Path, say: Callable[[str], None], place: bool)
 
 
 def lines(rows: list[dict[str, Any]]) -> list[str]:
-    """A table in Markdown, and the slope of each column."""
+    """A table in Markdown, and the slope of each column that has three rows or more."""
     columns = {
         "layers": "layers", "cycles_per_sample": "cycles a sample", "luts": "LUTs",
         "brams": "block RAMs", "fmax_mhz": "fmax MHz", "seconds_generate": "generate, s",
@@ -168,7 +168,7 @@ def lines(rows: list[dict[str, Any]]) -> list[str]:
         if sum(name in row for row in of) > 2:
             found[name] = slopes(of, name)
     text = (f"{columns[n]} {s:.3g} (within {part:.1%})" for n, (s, part) in found.items())
-    return [*table, "", "A layer more: " + ", ".join(text) + "."]
+    return [*table, "", "A layer more: " + ", ".join(text) + "."] if found else table
 
 
 def slopes(rows: list[dict[str, Any]], what: str) -> tuple[float, float]:

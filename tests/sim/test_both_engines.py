@@ -21,6 +21,8 @@ from reslif.sw.recipe import Recipe, load_recipe
 
 EXAMPLES = Path(__file__).parent.parent.parent / "examples"
 RECIPES = sorted(EXAMPLES.glob("digits_*.toml"))
+ROWS = EXAMPLES / "digit_rows_482.toml"
+"""Other inputs in every timestep."""
 DEEP = 100
 SAMPLES = 8
 
@@ -72,7 +74,7 @@ def test_they_do_the_same_where_the_dataflow_engine_is_huge(path: Path, tmp_path
 
 
 def test_deep_recipes_with_few_blocks(tmp_path: Path) -> None:
-    for path in filter(deep, RECIPES):
+    for path in (*filter(deep, RECIPES), ROWS):
         recipe = load_recipe(path)
         train = {**recipe.train, "blocks": 3}
         both(replace(recipe, train=train), tmp_path / recipe.name)
