@@ -35,6 +35,7 @@ def pages(tmp_path_factory):
     part = part_of(run, folder / "part", "train")
     other = shutil.copytree(run, folder / "other")
     changed = json.loads((other / "cosim.json").read_text()) | {"cycles_per_sample": 1000.0}
+    changed["accuracy"] = 0.5
     (other / "cosim.json").write_text(json.dumps(changed))
     with pytest.MonkeyPatch.context() as monkeypatch:
         for one in (run, part):
@@ -338,6 +339,17 @@ def test_runs_are_compared_by_clicking(browser, pages):
     assert cells[0].text.split("\n")[1] in ("+234", "+235")
     worse = cells[0].find_element("css selector", ".delta")
     assert "worse" in worse.get_attribute("class")
+    # Accuracies are better or worse on the same data only.
+    deltas = row("accuracy, hardware").find_elements("css selector", ".delta")
+    assert "better" in deltas[0].get_attribute("class")
+    for value, css in (("other", "delta"), ("digits", "delta better")):
+        browser.execute_script(
+            "document.querySelector('td.run-0 [data-key=\"data.set\"]').dataset.value = "
+            f"'\"{value}\"'"
+        )
+        one(browser, 'input[name="reference"][value="0"]').click()
+        one(browser, 'input[name="reference"][value="1"]').click()
+        assert deltas[0].get_attribute("class") == css
     one(browser, '[data-show="0"]').click()
     assert not cells[0].is_displayed()
     assert cells[1].is_displayed()

@@ -9,8 +9,10 @@ from .charts import DEEP, legend, line_chart, over_depth, staircase
 from .facts import Hop, Module, Placed, RunFacts, Schedule
 from .section import Section
 
-MODULES = 16
+MODULES = 24
 """Modules in the table of areas; the rest is added up."""
+DEPTH = 3
+"""Parts of a module's name, such as ``top.core.lif1``: what is below counts to it."""
 SLOWEST = 5
 _AREA = ("luts", "ffs", "brams", "dsps")
 
@@ -34,7 +36,7 @@ def section(facts: RunFacts) -> Section:
         values["schedule"] = _schedule(facts.schedule)
     if facts.placed is not None:
         values["path"] = critical_path(facts.placed.path)
-        values["modules"] = _modules(facts.placed)
+        values["modules"] = modules_of(facts.placed)
     return Section("hardware", title, values)
 
 
@@ -69,12 +71,20 @@ def _schedule(schedule: Schedule) -> dict[str, Any]:
     }
 
 
-def _modules(placed: Placed) -> list[Module]:
-    rows = list(placed.modules[:MODULES])
-    if rest := placed.modules[MODULES:]:
-        sums = (sum(getattr(row, what) for row in rest) for what in _AREA)
-        rows.append(Module(f"{len(rest)} others", *sums))
+def modules_of(placed: Placed) -> list[Module]:
+    """The rows of the table of areas, the largest first."""
+    groups: dict[str, list[Module]] = {}
+    for module in placed.modules:
+        groups.setdefault(".".join(module.name.split(".")[:DEPTH]), []).append(module)
+    rows = [_summed(name, modules) for name, modules in groups.items()]
+    rows.sort(key=lambda row: (-row.luts, row.name))
+    if rest := rows[MODULES:]:
+        rows[MODULES:] = [_summed(f"{len(rest)} others", rest)]
     return rows
+
+
+def _summed(name: str, modules: Sequence[Module]) -> Module:
+    return Module(name, *(sum(getattr(module, what) for module in modules) for what in _AREA))
 
 
 def critical_path(path: Sequence[Hop]) -> dict[str, Any] | None:

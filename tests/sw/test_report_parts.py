@@ -19,9 +19,10 @@ from reslif.sw.images import to_flat
 from reslif.sw.network import LIF, Dense, Edge, Input, Join, Network, Neuron, Readout
 from reslif.sw.report import network as graph
 from reslif.sw.report.charts import Series, line_chart, over_depth, staircase, ticks
+from reslif.sw.report.facts import Module, Placed
 from reslif.sw.report.format import formatted
 from reslif.sw.report.golden_facts import see
-from reslif.sw.report.hardware import critical_path
+from reslif.sw.report.hardware import critical_path, modules_of
 from reslif.sw.report.placed import placed, scope_of
 from reslif.sw.report.png import image, png, signed
 from reslif.sw.report.samples import script_data
@@ -306,6 +307,17 @@ def test_the_label_of_a_mark_stands_where_no_line_is():
         drawn = line_chart([Series("", points, "red")], "", "x", (0, 1), mark=(9, "kept"))
         (place,) = re.findall(r'y="([0-9.]+)"[^>]*>kept<', drawn)
         assert (float(place) < 100) == above
+
+
+def test_areas_are_those_of_layers():
+    """What is inside a layer counts to it, what is small is added up, and nothing is lost."""
+    parts = [Module(f"top.core.l{n}.part.{k}", 10 + n, 1, 2, k) for n in range(30) for k in (0, 1)]
+    rows = modules_of(Placed((), (), (*parts, Module("top.core", 5, 0, 0, 0))))
+    assert [row.name for row in rows[:2]] == ["top.core.l29", "top.core.l28"]
+    assert (rows[0].luts, rows[0].ffs, rows[0].brams, rows[0].dsps) == (78, 2, 4, 1)
+    assert rows[-1].name == "7 others"
+    assert len(rows) == 25
+    assert sum(row.luts for row in rows) == sum(part.luts for part in parts) + 5
 
 
 def test_charts():

@@ -13,18 +13,22 @@
     return `${sign}${size.toLocaleString("en", { maximumFractionDigits: 0 })}`;
   };
 
+  // Accuracies on different data are no better or worse than one another.
+  const data = (run) => document.querySelector(`td.run-${run} .figure[data-key="data.set"]`)?.dataset.value;
+
   function differ() {
     const reference = document.querySelector("[name=reference]:checked").value;
     document.querySelectorAll("tr[data-better]").forEach((row) => {
       const better = Number(row.dataset.better);
       const from = number(row.querySelector(`td.run-${reference}`));
-      row.querySelectorAll("td").forEach((cell) => {
+      row.querySelectorAll("td").forEach((cell, run) => {
         const delta = cell.querySelector(".delta"), value = number(cell);
         const form = cell.querySelector(".figure").dataset.form;
         const difference = from === null || value === null || form === "text" ? 0 : value - from;
         delta.className = "delta";
         delta.textContent = difference ? written(difference, form) : "";
-        if (difference && better) delta.classList.add(difference * better > 0 ? "better" : "worse");
+        const alike = form !== "share" || data(run) === data(reference);
+        if (difference && better && alike) delta.classList.add(difference * better > 0 ? "better" : "worse");
       });
     });
   }
