@@ -63,7 +63,7 @@ class QuantiseConfig:
 
     def __post_init__(self) -> None:
         for bits in (self.bits, *self.layer_bits.values()):
-            if not 2 <= bits <= 16:
+            if not isinstance(bits, int | np.integer) or not 2 <= bits <= 16:
                 raise GraphError(f"weight bits are {bits}, must be 2 to 16")
         if self.guard_bits is not None and not 0 <= self.guard_bits <= 16:
             raise GraphError(f"guard_bits is {self.guard_bits}, must be 0 to 16")
@@ -100,6 +100,11 @@ def quantise(
 def plan(graph: FloatGraph, calibration: IntArray, config: QuantiseConfig) -> Quantised:
     """As :func:`quantise`, with the scales."""
     calibration = to_flat(calibration) if calibration.ndim == 5 else calibration
+    if calibration.ndim != 3 or 0 in calibration.shape:
+        raise GraphError(
+            f"calibration samples have shape {list(calibration.shape)}, must be "
+            f"[T, B, {graph.input.size}] and not empty"
+        )
     weighted = [node for node in graph.nodes if isinstance(node, Weighted)]
     if unknown := set(config.layer_bits) - {node.name for node in weighted}:
         raise GraphError(f"layer_bits names '{min(unknown)}', which is no synapse")

@@ -33,13 +33,12 @@ def from_torch(module: nn.Module, sample: Tensor, input_format: Format = SPIKE) 
     images ``[T, B, C, H, W]`` pixel by pixel (:mod:`reslif.sw.images`), the network's inputs too;
     the 1/k² of an average lies in the weights that read it.
 
-    ``sample`` is an example input ``[T, B, ...]`` (``[B, ...]`` before a ``DirectEncoder``), on
-    which the graph must reproduce the module's output. ``input_format`` is what the network's
-    input will have. Raises :class:`GraphError`, with the line of source that did it, for whatever
-    the contract cannot hold.
+    ``sample`` is an example input ``[T, B, ...]`` (``[B, ...]`` before a ``DirectEncoder``), in
+    real units, on which the graph must reproduce the module's output. ``input_format`` is what the
+    network's input will have, and must reach as far as the sample. Raises :class:`GraphError`, with
+    the line of source that did it, for whatever the contract cannot hold.
     """
-    if not torch.isfinite(sample).all():
-        raise GraphError("the example input holds NaN or infinity, must be finite")
+    _check(module, sample, input_format)
     # In double precision, so that folding batch norm cannot tip a membrane over its threshold.
     module = copy.deepcopy(module).cpu().double().eval()
     utils.reset(module)  # a network starts every sample at rest
@@ -58,6 +57,24 @@ def from_torch(module: nn.Module, sample: Tensor, input_format: Format = SPIKE) 
             "on the example input"
         )
     return graph
+
+
+def _check(module: nn.Module, sample: Tensor, form: Format) -> None:
+    if not isinstance(module, nn.Module):
+        raise GraphError(f"there is no module to trace, but {module!r}")
+    if not isinstance(sample, Tensor) or not sample.numel():
+        raise GraphError("the example input must be a tensor of PyTorch, and not empty")
+    if not torch.isfinite(sample).all():
+        raise GraphError("the example input holds NaN or infinity, must be finite")
+    if not isinstance(form, Format):
+        raise GraphError(f"input_format is {form!r}, must be a Format, as Format(5, 4, False)")
+    low, high = float(sample.min()), float(sample.max())
+    # Half a step beyond its ends, real numbers still round to integers of the format.
+    if low < (form.min - 0.5) * form.step or high > (form.max + 0.5) * form.step:
+        raise GraphError(
+            f"the example input spans {low:g} to {high:g}, must be real units that {form} holds, "
+            f"{form.min * form.step:g} to {form.max * form.step:g}"
+        )
 
 
 class _Tracer(fx.Tracer):

@@ -234,6 +234,13 @@ def test_a_silent_layer_and_zero_weights_are_no_obstacle() -> None:
 def test_bad_settings_are_refused() -> None:
     with pytest.raises(GraphError, match="weight bits are 1, must be 2 to 16"):
         QuantiseConfig(bits=1)
+    with pytest.raises(GraphError, match=r"weight bits are 4\.0, must be"):
+        QuantiseConfig(bits=4.0)  # pyright: ignore[reportArgumentType]
+    for shape in ((4, 8), (2, 0, 8)):
+        with pytest.raises(
+            GraphError, match=r"calibration samples have shape .*, must be \[T, B, "
+        ):
+            quantise(membrane_shortcut(), np.zeros(shape, int))
     with pytest.raises(GraphError, match="guard_bits is -1"):
         QuantiseConfig(guard_bits=-1)
     config = QuantiseConfig(layer_bits={"nothing": 4})

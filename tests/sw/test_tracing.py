@@ -258,6 +258,23 @@ def test_two_inputs_and_wrong_samples_are_refused() -> None:
         from_torch(chain, spikes(3, N))
     with pytest.raises(GraphError, match="example input holds NaN"):
         from_torch(chain, torch.full((2, 3, N), float("nan")))
+    for sample in (spikes(5, 3, N).numpy(), spikes(5, 0, N)):
+        with pytest.raises(GraphError, match="must be a tensor of PyTorch, and not empty"):
+            from_torch(chain, sample)
+    with pytest.raises(GraphError, match="there is no module to trace, but <class"):
+        from_torch(nn.Linear, spikes(5, 3, N))  # pyright: ignore[reportArgumentType]
+    with pytest.raises(GraphError, match=r"input_format is 'u5\.4', must be a Format"):
+        from_torch(chain, spikes(5, 3, N), "u5.4")  # pyright: ignore[reportArgumentType]
+
+
+def test_raw_integers_in_place_of_real_units_are_refused() -> None:
+    """A module that was trained on them would not be what the hardware computes."""
+    chain, form = nn.Sequential(nn.Linear(N, 3), SumCurrent()), Format(5, 4, signed=False)
+    raw = torch.arange(17.0).repeat(N)[: 16 * N].reshape(4, 4, N)
+    from_torch(chain, raw * form.step, form)
+    for sample, span in ((raw, "0 to 16"), (-raw * form.step, "-1 to -?0")):
+        with pytest.raises(GraphError, match=f"spans {span}, .* units that u5.4 holds, 0 to 1.93"):
+            from_torch(chain, sample, form)
 
 
 @pytest.mark.parametrize("what", ["weight", "bias"])
