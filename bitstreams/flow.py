@@ -155,8 +155,12 @@ def _check_spram(source: str, device: Device, design: Path | str) -> None:
 def _weights(folder: Path) -> str:
     """Where the weights of a design are."""
     path = folder / "manifest.json"
-    manifest = json.loads(path.read_text()) if path.is_file() else {}
-    return manifest.get("weights", {}).get("source", "block")
+    if not path.is_file():
+        return "block"
+    try:
+        return json.loads(path.read_text()).get("weights", {}).get("source", "block")
+    except (ValueError, AttributeError):
+        raise BuildError(f"{path} is no manifest of a design: generate the design again") from None
 
 
 class _Job:

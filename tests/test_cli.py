@@ -398,6 +398,25 @@ def test_what_the_operating_system_refuses_is_one_line(finished, tmp_path, monke
     assert "Is a directory" in error
 
 
+FOREIGN = {
+    "no results": ("build.json", "[]", "program", "build.json holds [], must be a table"),
+    "other results": ("build.json", "{}", "program", "build.json lacks device, run `reslif build`"),
+    "no JSON": ("build.json", "{", "program", "build.json is no JSON file, run `reslif build`"),
+    "broken manifest": ("manifest.json", "{", "build", "manifest.json is no manifest of a design"),
+    "foreign manifest": ("manifest.json", "[]", "build", "manifest.json is no manifest of a d"),
+}
+
+
+@pytest.mark.parametrize("case", FOREIGN)
+def test_foreign_files_in_a_run_folder(case, finished, tmp_path, monkeypatch, capsys):
+    recipe, run = finished
+    name, content, verb, expected = FOREIGN[case]
+    copy = shutil.copytree(run, tmp_path / "run")
+    (copy / name).write_text(content)
+    assert expected in refused(monkeypatch, capsys, verb, recipe, "--out", copy)
+    assert not list(copy.glob("ecp5-85k*"))
+
+
 def test_missing_recipe_and_unknown_device(finished, tmp_path, monkeypatch, capsys):
     error = refused(monkeypatch, capsys, "flow", tmp_path / "none.toml")
     assert "does not exist" in error

@@ -50,6 +50,9 @@ def program(run: Run) -> dict[str, Any]:
 def _built(run: Run) -> dict[str, Any]:
     """The results of a build, if it is one of the present Verilog of the present network."""
     built = run.read("build")
+    for key in ("device", "bitstream", "verilog_sha256"):
+        if key not in built:
+            raise StageError(f"{run.folder / 'build.json'} lacks {key}, run `reslif build` again")
     check_same_design(
         {stage: run.read(stage) for stage in ("quantise", "generate")} | {"build": built}
     )

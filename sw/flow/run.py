@@ -37,10 +37,11 @@ class Run:
         path = self.folder / f"{stage}.json"
         if not path.is_file():
             raise StageError(f"{path} does not exist, run `reslif {stage}` first")
-        try:
-            return json.loads(path.read_text())
-        except ValueError:
-            raise StageError(f"{path} is no JSON file, run `reslif {stage}` again") from None
+        from ..report.read import check_stage, read_json
+
+        content = read_json(path, stage)
+        check_stage(stage, content, path)
+        return content
 
     @property
     def network(self) -> Network:
