@@ -36,7 +36,8 @@ class Layer:
 
     ``spikes`` is ``[S, k, T]`` of ``k`` of its ``size`` neurons, ``counts`` ``[S, T]`` of all;
     ``membranes`` ``[S, m, T]`` of the neurons ``traced`` (a part of those ``picked``), with their
-    ``thresholds`` ``[m]`` or None if it is no constant. ``rates`` is ``[size]``, over all samples.
+    ``thresholds`` ``[m]`` or None if it is no constant; ``raised`` ``[S, m, T]`` is what adaptation
+    adds to them. ``rates`` is ``[size]``, over all samples.
     """
 
     name: str
@@ -48,6 +49,7 @@ class Layer:
     membranes: IntArray
     thresholds: IntArray | None
     rates: FloatArray
+    raised: IntArray | None = None
 
 
 @dataclass(frozen=True, eq=False)

@@ -21,6 +21,8 @@ MISTAKES = 4
 NEURONS = 96
 """So many neurons of a layer at most have their spikes shown."""
 BATCH = 64
+ADAPTATION = "adaptation"
+"""The state that raises the threshold of the next timestep."""
 
 
 def see(network: Network, data: Dataset) -> Seen:
@@ -41,6 +43,7 @@ def see(network: Network, data: Dataset) -> Seen:
     np.add.at(confusion, (test.labels, found), 1)
     chosen = _chosen(test.labels, found)
     watched = [(n.name, what) for n in neurons for what in ("spike", "membrane")]
+    watched += [(n.name, ADAPTATION) for n in neurons if ADAPTATION in n.STATES]
     inputs = test.over_time(steps)[:, chosen]
     brightest = int(test.inputs.max())
     trace = golden.run(network, inputs, watched)
@@ -95,6 +98,10 @@ def _layer(node: Neuron, trace: golden.Trace, rates: np.ndarray, among: int) -> 
     thresholds = None
     if "threshold" in node.NUMBERS:
         thresholds = np.broadcast_to(node.threshold, (node.size,))[traced].astype(np.int64)
+    raised = None
+    if ADAPTATION in node.STATES:
+        state = trace[node.name, ADAPTATION][:, :, traced].transpose(1, 2, 0)
+        raised = np.concatenate([np.zeros_like(state[..., :1]), state[..., :-1]], axis=2)
     return Layer(
         name=node.name,
         size=node.size,
@@ -105,4 +112,5 @@ def _layer(node: Neuron, trace: golden.Trace, rates: np.ndarray, among: int) -> 
         membranes=membranes,
         thresholds=thresholds,
         rates=rates,
+        raised=raised,
     )

@@ -113,13 +113,19 @@ def _row(network: Network, node: Node, rates: dict[str, float]) -> Row:
     elif isinstance(node, Affine):
         parameters = node.gain.size + (0 if node.bias is None else node.bias.size)
     elif isinstance(node, Neuron):
-        form = f"membrane {node.membrane}"
+        form = states(node)
     elif isinstance(node, Join):
         kind = f"join {node.op}"
     elif isinstance(node, Readout):
         kind, form = f"readout {node.kind}", f"scores {network.scores.format}"
     found = (rates[node.name],) if node.name in rates else ()
     return Row(node.name, kind, shape, form, parameters, found)
+
+
+def states(node: Neuron) -> str:
+    """The formats of a neuron's states, the membrane's first."""
+    fields = dict.fromkeys(["membrane", *node.STATES.values()])
+    return ", ".join(f"{field} {getattr(node, field)}" for field in fields)
 
 
 def fold(network: Network, rows: Sequence[Row]) -> tuple[list[Row], dict[str, int]]:

@@ -8,7 +8,7 @@ from typing import Any
 from ..network import Conv2d, Dense, Input, Join, Network, Neuron, Node, Readout
 from .charts import GREEN, legend, line_chart, over_depth, percent
 from .facts import RunFacts
-from .network import shown_order
+from .network import shown_order, states
 from .section import Section
 
 ROWS = 40
@@ -17,6 +17,7 @@ ROWS = 40
 _FROM = {
     "bound": "what it can reach at all",
     "calibration": "twice what calibration saw, of {bound} bits that it can reach",
+    "calibration alone": "twice what calibration saw",
 }
 
 
@@ -61,8 +62,10 @@ def _format(network: Network, node: Node) -> tuple[str, str]:
     sent = network.values[node.name].format
     if isinstance(node, Neuron):
         note = network.notes.get("membranes", {}).get(node.name, {})
-        said = _FROM.get(note.get("from", ""), "declared").format(bound=note.get("bound", "?"))
-        return f"membrane {node.membrane}", said
+        source, bound = note.get("from", ""), note.get("bound")
+        if source == "calibration" and bound is None:
+            source = "calibration alone"
+        return states(node), _FROM.get(source, "declared").format(bound=bound)
     if isinstance(node, Dense | Conv2d):
         return f"weights {node.weight_format}, sums {sent}", "sums: from the weights, exact"
     if isinstance(node, Input):

@@ -73,6 +73,7 @@ def _layer(layer: Layer) -> dict[str, Any]:
         "traced": layer.traced.tolist(),
         "membranes": layer.membranes.tolist(),
         "thresholds": None if layer.thresholds is None else layer.thresholds.tolist(),
+        "raised": None if layer.raised is None else layer.raised.tolist(),
         "rates": histogram.tolist(),
         "rate": round(float(layer.rates.mean()), 4),
         "silent": int(np.count_nonzero(layer.rates == 0)),

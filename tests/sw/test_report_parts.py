@@ -16,7 +16,7 @@ from reslif.sim.activity import measured
 from reslif.sw.flow.schedule import schedule
 from reslif.sw.formats import Format
 from reslif.sw.images import to_flat
-from reslif.sw.network import LIF, Dense, Edge, Input, Join, Network, Neuron, Readout
+from reslif.sw.network import LIF, Adaptive, Dense, Edge, Input, Join, Network, Neuron, Readout
 from reslif.sw.report import network as graph
 from reslif.sw.report.charts import Series, line_chart, over_depth, staircase, ticks
 from reslif.sw.report.facts import Module, Placed
@@ -25,6 +25,7 @@ from reslif.sw.report.golden_facts import see
 from reslif.sw.report.hardware import critical_path, modules_of
 from reslif.sw.report.placed import placed, scope_of
 from reslif.sw.report.png import image, png, signed
+from reslif.sw.report.quantisation import _format
 from reslif.sw.report.samples import script_data
 
 
@@ -177,15 +178,16 @@ def bits(text: str, count: int) -> np.ndarray:
 class Few:
     """A data set of random spikes, labelled by the network itself but for one sample."""
 
-    name, classes, image, format = "few", 10, None, Format(1, signed=False)
+    name, image, format = "few", None, Format(1, signed=False)
 
-    def __init__(self, network, count=90):
+    def __init__(self, network, count=90, classes=10):
         from reslif.sw.data import Samples
         from reslif.sw.evaluate import classify
 
         inputs = np.random.default_rng(2).integers(0, 2, (count, 8)).astype(np.uint8)
         labels = classify(network, Samples(inputs, np.zeros(count, np.int64)).over_time(4))
-        labels[5] = (labels[5] + 1) % 10
+        labels[5] = (labels[5] + 1) % classes
+        self.classes = classes
         self.test = Samples(inputs, labels)
 
 
@@ -220,6 +222,35 @@ def test_what_the_page_draws_is_what_the_golden_model_did():
         assert layer["thresholds"] == [12] * len(layer["traced"])
     assert some > 100  # silence would agree with anything
     assert len(drawn["layers"]) == len(network.nodes_of(Neuron))
+
+
+def test_a_threshold_that_adapts_is_drawn_as_it_was():
+    """What fires is above the level of its timestep; the threshold alone would not tell."""
+    of = np.full(8, 1)
+    lif = Adaptive(
+        "lif", 8, Format(14, 2), Format(10, 2, signed=False), 14 * of, 15 * of, 4, 12 * of, 40 * of
+    )
+    weight = np.random.default_rng(3).integers(0, 5, (8, 8))
+    network = Network(
+        (Input("input", 8), Dense("fc", weight, Format(4)), lif, Readout("readout", "count", 8)),
+        (Edge("input", "fc"), Edge("fc", "lif"), Edge("lif", "readout")),
+        4,
+    )
+    (layer,) = see(network, Few(network, classes=8)).layers
+    assert layer.raised is not None
+    assert layer.raised[..., 0].max() == 0
+    assert layer.raised.max() >= 40
+    assert graph.states(lif) == "membrane s14.2, adaptation u10.2"
+    places = [int(np.flatnonzero(layer.picked == n)[0]) for n in layer.traced]
+    fired = layer.spikes[:, places] != 0
+    levels = layer.thresholds[:, None] + layer.raised
+    assert np.array_equal(layer.membranes > levels, fired)
+    assert not np.array_equal(layer.membranes > layer.thresholds[:, None], fired)
+    assert fired.any()
+    network.notes["membranes"] = {"lif": {"from": "calibration", "bound": None}}
+    assert _format(network, lif)[1] == "twice what calibration saw"
+    network.notes["membranes"] = {"lif": {"from": "calibration", "bound": 17}}
+    assert _format(network, lif)[1] == "twice what calibration saw, of 17 bits that it can reach"
 
 
 def pixels(address: str) -> np.ndarray:

@@ -150,7 +150,9 @@
     layer.traced.forEach((neuron, k) => {
       const values = layer.membranes[state.sample][k];
       const threshold = layer.thresholds && layer.thresholds[k];
-      const all = threshold === null ? values : [...values, threshold];
+      const raised = layer.raised && layer.raised[state.sample][k];
+      const levels = threshold === null ? [] : values.map((_, t) => threshold + (raised ? raised[t] : 0));
+      const all = [...values, ...levels];
       const low = Math.min(0, ...all), high = Math.max(0, ...all), span = high - low || 1;
       const x = (t) => left + (t + 0.5) * slot;
       const y = (value) => 3 + (height - 6) * (1 - (value - low) / span);
@@ -159,7 +161,8 @@
       mark("rect", { x: left, y: 0, width, height, fill: "var(--soft)" }, svg);
       mark("path", { d: `M${left},${y(0)}h${width}`, stroke: "var(--line)" }, svg);
       if (threshold !== null) {
-        mark("path", { d: `M${left},${y(threshold)}h${width}`, stroke: "var(--c2)", "stroke-dasharray": "4 3", class: "threshold" }, svg);
+        const steps = levels.map((level, t) => `${(left + t * slot).toFixed(1)},${y(level).toFixed(1)}h${slot.toFixed(1)}`);
+        mark("path", { d: raised ? `M${steps.join("L")}` : `M${left},${y(threshold)}h${width}`, stroke: "var(--c2)", "stroke-dasharray": "4 3", class: "threshold" }, svg);
       }
       mark("path", { d: `M${values.map((v, t) => `${x(t).toFixed(1)},${y(v).toFixed(1)}`).join("L")}`,
         fill: "none", stroke: "var(--c1)", "stroke-width": 1.6, class: "trace" }, svg);
