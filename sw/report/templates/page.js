@@ -162,7 +162,7 @@
       mark("path", { d: `M${left},${y(0)}h${width}`, stroke: "var(--line)" }, svg);
       if (threshold !== null) {
         const steps = levels.map((level, t) => `${(left + t * slot).toFixed(1)},${y(level).toFixed(1)}h${slot.toFixed(1)}`);
-        mark("path", { d: raised ? `M${steps.join("L")}` : `M${left},${y(threshold)}h${width}`, stroke: "var(--c2)", "stroke-dasharray": "4 3", class: "threshold" }, svg);
+        mark("path", { d: raised ? `M${steps.join("L")}` : `M${left},${y(threshold)}h${width}`, fill: "none", stroke: "var(--c2)", "stroke-dasharray": "4 3", class: "threshold" }, svg);
       }
       mark("path", { d: `M${values.map((v, t) => `${x(t).toFixed(1)},${y(v).toFixed(1)}`).join("L")}`,
         fill: "none", stroke: "var(--c1)", "stroke-width": 1.6, class: "trace" }, svg);
