@@ -417,6 +417,16 @@ def test_foreign_files_in_a_run_folder(case, finished, tmp_path, monkeypatch, ca
     assert not list(copy.glob("ecp5-85k*"))
 
 
+def test_what_has_not_run_is_null(finished, tmp_path, monkeypatch):
+    """Not 0 spikes, which a simulation could have seen."""
+    recipe, run = finished
+    copy = shutil.copytree(run, tmp_path / "run", ignore=shutil.ignore_patterns("cosim.json"))
+    assert reslif(monkeypatch, "report", recipe, "--out", copy) == 0
+    found = json.loads((copy / "report.json").read_text())["cosim"]
+    assert found.pop("spikes_by_layer") == {}
+    assert set(found.values()) == {None}
+
+
 def test_missing_recipe_and_unknown_device(finished, tmp_path, monkeypatch, capsys):
     error = refused(monkeypatch, capsys, "flow", tmp_path / "none.toml")
     assert "does not exist" in error

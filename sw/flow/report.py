@@ -61,7 +61,7 @@ def gathered(run: Run) -> dict[str, Any]:
         "verilog_sha256": stages.get("generate", {}).get("verilog_sha256"),
         "cosim": {key: simulated.get(key) for key in (*kept, "verilog_sha256")}
         | {"cycles_per_sample": most.get("cycles_per_sample")}
-        | {"spikes": sum(spikes.values()), "spikes_by_layer": spikes},
+        | {"spikes": sum(spikes.values()) if spikes else None, "spikes_by_layer": spikes},
         "build": stages.get("build", {}),
         "seeds": trained.get("seeds", {}) | {"cosim": run.recipe.cosim.seed},
         "data": trained.get("data", {}),
