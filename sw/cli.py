@@ -60,9 +60,9 @@ def _check_folder(folder: Path) -> None:
     """Raise now what would be refused when the first result is written, perhaps hours later."""
     place = next(path for path in (folder, *folder.absolute().parents) if path.exists())
     if not place.is_dir():
-        raise RecipeError(f"{folder} cannot be the run folder: {place} is a file")
+        raise RecipeError(f"{folder} cannot be a folder for results: {place} is a file")
     if not os.access(place, os.W_OK | os.X_OK):
-        raise RecipeError(f"{folder} cannot be the run folder: {place} cannot be written to")
+        raise RecipeError(f"{folder} cannot be a folder for results: {place} cannot be written to")
 
 
 def _numbers(name: str, text: str) -> list[int]:
@@ -138,6 +138,7 @@ def report(
 
     if compare:
         page = (out or Path("runs")) / "compare.html"
+        _check_folder(page.parent)
         side_by_side([_known_run(path, None, data_dir) for path in runs], page)
         console.print(page, markup=False)
         return
@@ -258,6 +259,7 @@ def bench(
     from .studies.bench import bench as measure
     from .studies.bench import show as show_bench
 
+    _check_folder(out)
     show_bench(measure(out, console.print), console)
 
 
@@ -273,6 +275,7 @@ def scaling(
     from .studies.scaling import scaling as measure
     from .studies.scaling_plot import plot
 
+    _check_folder(out)
     rows = measure(out, console.print, _numbers("layers", layers), place)
     write_atomically(out / "scaling.svg", plot(rows).encode())
     console.print("\n".join(lines(rows)), markup=False)
@@ -293,6 +296,7 @@ def depth(
 
     layers = _numbers("depths", depths)
     run = _run(recipe, out, data_dir)
+    _check_folder(run.folder)
     result = depth_study(run.train_config(), run.data(), run.folder, layers, samples)
     run.write("depth", {"recipe": run.recipe.name, **result})
     write_atomically(run.folder / "depth.svg", plot(result).encode())
@@ -313,6 +317,7 @@ def depth_accuracy(
     from .studies.depth_accuracy import lines, report
 
     run = _run(recipe, out, data_dir)
+    _check_folder(run.folder)
     config, data, rows = run.train_config(), run.data(), []
     folder = run.folder / "depth_accuracy"
     for row in measure(config, data, folder, networks.split(","), seeds):

@@ -63,7 +63,7 @@ class HardwareRecipe:
     weights: str = "block"
 
     def __post_init__(self) -> None:
-        if self.target_fps < 0:
+        if not self.target_fps >= 0:  # nor is it "not a number"
             raise RecipeError(f"[hardware] target_fps is {self.target_fps}, must be at least 0")
 
 

@@ -380,7 +380,12 @@ def test_folders_and_files_in_each_others_place(tmp_path, monkeypatch, capsys):
     assert error == f"reslif: recipe {tmp_path} cannot be read: Is a directory"
     for out in (recipe, recipe / "run"):
         error = refused(monkeypatch, capsys, "train", recipe, "--out", out)
-        assert error == f"reslif: {out} cannot be the run folder: {recipe} is a file"
+        assert error == f"reslif: {out} cannot be a folder for results: {recipe} is a file"
+    for verb in (["depth", recipe], ["depth-accuracy", recipe], ["bench"], ["scaling"]):
+        assert f"{recipe} is a file" in refused(monkeypatch, capsys, *verb, "--out", recipe)
+    assert "is a file" in refused(
+        monkeypatch, capsys, "report", "--compare", recipe, "--out", recipe
+    )
     # As for a user who may read alone; root may write anywhere.
     monkeypatch.setattr(os, "access", lambda _path, mode, **_: mode == os.R_OK)
     error = refused(monkeypatch, capsys, "train", recipe, "--out", tmp_path / "run")
@@ -415,6 +420,13 @@ def test_foreign_files_in_a_run_folder(case, finished, tmp_path, monkeypatch, ca
     (copy / name).write_text(content)
     assert expected in refused(monkeypatch, capsys, verb, recipe, "--out", copy)
     assert not list(copy.glob("ecp5-85k*"))
+
+
+@pytest.mark.parametrize("fps", ["nan", "-1"])
+def test_speeds_that_cannot_be_are_refused(fps, finished, monkeypatch, capsys):
+    recipe, run = finished
+    error = refused(monkeypatch, capsys, "generate", recipe, "--out", run, "--target-fps", fps)
+    assert f"target_fps is {float(fps)}, must be at least 0" in error
 
 
 def test_what_has_not_run_is_null(finished, tmp_path, monkeypatch):
