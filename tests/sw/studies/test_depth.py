@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import torch
 from commands import reslif
-from reslif.sw import cli
+from reslif.sw.cli import terminal
 from reslif.sw.data import Dataset, load_dataset
 from reslif.sw.fit import TrainError, save_module
 from reslif.sw.float_passes import accuracy_float, reestimate
@@ -345,7 +345,7 @@ epochs = 1
 def test_the_command_leaves_figures_and_a_picture(tmp_path, monkeypatch, capsys) -> None:
     recipe, run = tmp_path / "tiny.toml", tmp_path / "run"
     recipe.write_text(RECIPE)
-    monkeypatch.setattr(cli.console, "width", 40)  # lines stay whole in any terminal
+    monkeypatch.setattr(terminal.console, "width", 40)  # lines stay whole in any terminal
     assert (
         reslif(monkeypatch, "depth", recipe, "--out", run, "--depths", "2,6", "--samples", 8) == 0
     )
