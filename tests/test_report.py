@@ -147,6 +147,7 @@ FOREIGN = {
     "above 1": ("quantise.json", '{"accuracy": 1.5}', "accuracy is 1.5, must be a number from 0"),
     "not a number": ("quantise.json", '{"accuracy": NaN}', "accuracy is nan, must be a number"),
     "a fraction": ("build.json", '{"luts": 1.5}', "luts is 1.5, must be an integer"),
+    "a digest": ("build.json", '{"verilog_sha256": 5}', "verilog_sha256 is 5, must be text"),
     "spikes": ("cosim.json", '{"spikes": [1]}', "spikes is [1], must be a table of counts"),
     "manifest": ("manifest.json", "[]", "manifest.json is no manifest of a design"),
     "nextpnr": ("up5k/report.json", '{"utilization": 3}', "is no report of nextpnr"),

@@ -23,7 +23,8 @@ def stage(name: str, run: Run) -> dict[str, Any]:
     try:
         result = STAGES[name](run)
     except KeyboardInterrupt:
-        print(f"reslif: {name} interrupted, the same command resumes", file=sys.stderr)
+        again = "resumes" if name in ("train", "quantise") else "starts it again"
+        print(f"reslif: {name} interrupted, the same command {again}", file=sys.stderr)
         raise typer.Exit(130) from None
     console.print(f"  [dim]{time.monotonic() - start:.1f} s[/]")
     return result

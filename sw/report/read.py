@@ -61,14 +61,19 @@ _STAGES: dict[str, dict[str, str]] = {
         "accuracy": "share", "validation_accuracy": "share", "spike_rate": "amount",
         "bits": "count", "digest": "text", "seconds": "amount",
     },
-    "generate": {"verilog_sha256": "text", "estimate": "table", "seconds": "amount"},
+    "generate": {
+        "verilog_sha256": "text", "network_digest": "text", "estimate": "table",
+        "seconds": "amount",
+    },
     "cosim": {
+        "verilog_sha256": "text", "network_digest": "text",
         "accuracy": "share", "samples": "count", "steps": "count", "probes": "count",
         "comparisons": "count", "mismatches": "count", "spikes": "counts", "harness": "text",
         "cycles_per_sample": "amount", "seconds": "amount", "results": "table",
         "classes": "classes",
     },
     "build": {
+        "verilog_sha256": "text", "network_digest": "text",
         "device": "text", "luts": "count", "ffs": "count", "brams": "count", "sprams": "count",
         "dsps": "count", "fmax_mhz": "amount", "clock_mhz": "amount", "bitstream": "text",
         "seconds": "amount", "stages": "table",
