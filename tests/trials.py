@@ -55,6 +55,29 @@ PATTERNS = {
 """Patterns under which nothing may deadlock."""
 
 
+def sample_of(net: Network, steps: int, seed: int, density: float = 0.6) -> np.ndarray:
+    """``[T, inputs]``, with steps that are silent and steps that are full."""
+    random = np.random.default_rng(seed)
+    form = net.input.format
+    shape = (steps, net.input.size)
+    values = random.integers(form.min, form.max, shape, endpoint=True)
+    here = random.choice([0, density, density, 1], (steps, 1))
+    return values * (random.random(shape) < here)
+
+
+def reset_trials(net: Network, cycles: int, steps: int) -> list[Trial]:
+    """A sample of ``steps`` cut off after each number of cycles, then two whole ones."""
+    return [
+        Trial(
+            [sample_of(net, 1 + after % 4, after), sample_of(net, 3, after + 1)],
+            sample_of(net, steps, after + 2, density=0.9),
+            after,
+            low=1 + after % 2,
+        )
+        for after in range(1, cycles)
+    ]
+
+
 def words_of(network: Network, sample: np.ndarray) -> np.ndarray:
     """The event words of one sample, TLAST in bit 32 of the last."""
     (words,) = encode(network, sample[:, None])

@@ -16,7 +16,7 @@ from reslif.sw import golden
 from reslif.sw.formats import Format
 from reslif.sw.network import LIF, Dense, Input, Join, Network, Readout
 from small_networks import dense, lif, network, residual
-from trials import PATTERNS, DeadlockError, Pauses, Trial, run_trials
+from trials import PATTERNS, DeadlockError, Pauses, Trial, reset_trials, run_trials, sample_of
 
 BUSY = {"weight": 7, "bias": 7, "threshold": 1}
 SILENT = {"weight": 0, "bias": -1}
@@ -65,36 +65,13 @@ def batch() -> Batch:
     return result
 
 
-def sample_of(net: Network, steps: int, seed: int, density: float = 0.6) -> np.ndarray:
-    """``[T, inputs]``, with steps that are silent and steps that are full."""
-    random = np.random.default_rng(seed)
-    form = net.input.format
-    shape = (steps, net.input.size)
-    values = random.integers(form.min, form.max, shape, endpoint=True)
-    here = random.choice([0, density, density, 1], (steps, 1))
-    return values * (random.random(shape) < here)
-
-
-def reset_trials(net: Network, cycles: int) -> list[Trial]:
-    """A sample cut off after each number of cycles, then two whole ones."""
-    return [
-        Trial(
-            [sample_of(net, 1 + after % 4, after), sample_of(net, 3, after + 1)],
-            sample_of(net, 5, after + 2, density=0.9),
-            after,
-            low=1 + after % 2,
-        )
-        for after in range(1, cycles)
-    ]
-
-
 @pytest.mark.parametrize("name", ["ms", "sew", "everything"])
 @pytest.mark.parametrize("pauses", [Pauses(), Pauses(0.2, 0.4, 8)], ids=["free", "stalled"])
 def test_reset_in_any_cycle_recovers(name, pauses, batch):
     """Whatever a reset interrupts, the samples after it get the scores of the golden model."""
     net = DESIGNS[name][0]
     (whole,) = run_trials(batch, name, [Trial([sample_of(net, 5, 2, density=0.9)])], pauses)
-    trials = reset_trials(net, whole + 20)
+    trials = reset_trials(net, whole + 20, 5)
     assert len(trials) > 100
     run_trials(batch, name, trials, pauses)
 
@@ -103,7 +80,7 @@ def test_a_register_without_reset_is_caught(batch):
     net = DESIGNS["ms"][0]
     run_trials(batch, "unreset", [Trial([sample_of(net, 5, 0)])])
     with pytest.raises(AssertionError):
-        run_trials(batch, "unreset", reset_trials(net, 300))
+        run_trials(batch, "unreset", reset_trials(net, 300, 5))
 
 
 @pytest.mark.parametrize("name", ["ms", "sew", "everything", "one_lane"])

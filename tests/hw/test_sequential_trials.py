@@ -12,7 +12,7 @@ from reslif.sw import golden
 from reslif.sw.formats import Format
 from reslif.sw.network import LIF, Input, Network, Readout
 from small_networks import dense, lif, network, residual
-from trials import PATTERNS, Pauses, Trial, run_trials
+from trials import PATTERNS, Pauses, Trial, reset_trials, run_trials, sample_of
 
 BUSY = {"weight": 7, "bias": 7, "threshold": 1}
 SILENT = {"weight": 0, "bias": -1}
@@ -49,34 +49,12 @@ def batch() -> Batch:
     return result
 
 
-def sample_of(net: Network, steps: int, seed: int, density: float = 0.6) -> np.ndarray:
-    """``[T, inputs]``, with steps that are silent and steps that are full."""
-    random = np.random.default_rng(seed)
-    form = net.input.format
-    shape = (steps, net.input.size)
-    values = random.integers(form.min, form.max, shape, endpoint=True)
-    return values * (random.random(shape) < random.choice([0, density, density, 1], (steps, 1)))
-
-
-def reset_trials(net: Network, cycles: int) -> list[Trial]:
-    """A sample cut off after each number of cycles, then two whole ones."""
-    return [
-        Trial(
-            [sample_of(net, 1 + after % 4, after), sample_of(net, 3, after + 1)],
-            sample_of(net, 4, after + 2, density=0.9),
-            after,
-            low=1 + after % 2,
-        )
-        for after in range(1, cycles)
-    ]
-
-
 @pytest.mark.parametrize("name", ["ms", "sew", "signed"])
 def test_reset_in_any_cycle_recovers(name, batch):
     """Whatever a reset interrupts, the samples after it get the scores of the golden model."""
     net, pauses = DESIGNS[name][0], Pauses(0.1, 0.3, 8)
     (whole,) = run_trials(batch, name, [Trial([sample_of(net, 4, 2, density=0.9)])], pauses)
-    trials = reset_trials(net, whole + 20)
+    trials = reset_trials(net, whole + 20, 4)
     assert len(trials) > 100
     run_trials(batch, name, trials, pauses)
 
@@ -85,7 +63,7 @@ def test_a_register_without_reset_is_caught(batch):
     net = DESIGNS["ms"][0]
     run_trials(batch, "unreset", [Trial([sample_of(net, 4, 0)])])
     with pytest.raises(AssertionError):
-        run_trials(batch, "unreset", reset_trials(net, 300))
+        run_trials(batch, "unreset", reset_trials(net, 300, 4))
 
 
 @pytest.mark.parametrize("name", ["ms", "sew", "signed"])
