@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from commands import refused, reslif
 from data_folders import pictures, write_idx
+from reslif.sw import fit
 from reslif.sw.data_files import FOLDER_VARIABLE
 from reslif.sw.formats import Format
 from reslif.sw.network import Dense, Edge, Input, Network, Readout
@@ -493,6 +494,35 @@ def test_a_lost_result_is_trained_again(finished, tmp_path, monkeypatch):
     (copy / "float.safetensors").unlink()
     assert reslif(monkeypatch, "train", recipe, "--out", copy) == 0
     assert (copy / "float.safetensors").read_bytes() == (run / "float.safetensors").read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("stage", "following", "label"),
+    [("train", "quantise", "float"), ("quantise", "generate", "quantised")],
+)
+def test_what_was_interrupted_is_not_built_on(
+    finished, stage, following, label, tmp_path, monkeypatch, capsys
+):
+    recipe, run = finished
+    copy = shutil.copytree(run, tmp_path / "run")
+    (copy / f"{label}.state.safetensors").unlink()
+    real, calls = fit._train_epoch, []
+
+    def interrupted(*arguments):
+        calls.append(1)
+        if len(calls) > 1:
+            raise KeyboardInterrupt
+        return real(*arguments)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(fit, "_train_epoch", interrupted)
+        assert reslif(monkeypatch, stage, recipe, "--out", copy) == 130
+    assert f"{stage} interrupted, the same command resumes" in capsys.readouterr().err
+    error = refused(monkeypatch, capsys, following, recipe, "--out", copy)
+    assert f"{label}.state.safetensors ends after 1 of " in error
+    assert f"run `reslif {stage}` to finish it" in error
+    assert reslif(monkeypatch, stage, recipe, "--out", copy) == 0
+    assert reslif(monkeypatch, following, recipe, "--out", copy) == 0
 
 
 def test_a_missing_package_is_named(tmp_path, monkeypatch, capsys):

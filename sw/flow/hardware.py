@@ -21,6 +21,7 @@ def generate(run: Run) -> dict[str, Any]:
 
     start = time.monotonic()
     network = run.network
+    run.check_finished("quantised", "qat_epochs", "quantise")
     vectors = run.data().test[:VECTORS].over_time(network.max_steps)
     folding, found, clock = fitted(run.recipe, network, vectors)
     show_fit(run, found, clock)

@@ -43,6 +43,21 @@ class Run:
         check_stage(stage, content, path)
         return content
 
+    def check_finished(self, label: str, epochs: str, stage: str) -> None:
+        """Raise if ``stage`` was interrupted: what it left is its best epoch so far.
+
+        ``label`` is the training's, ``epochs`` names how many it has.
+        """
+        from ..report.read import read_history
+
+        path = self.folder / f"{label}.state.safetensors"
+        if done := len(read_history(path)):
+            count = getattr(self.train_config(), epochs)
+            if done < count:
+                raise StageError(
+                    f"{path} ends after {done} of {count} epochs, run `reslif {stage}` to finish it"
+                )
+
     @property
     def network(self) -> Network:
         """The quantised network of this run."""

@@ -46,6 +46,7 @@ def quantise(run: Run) -> dict[str, Any]:
     path = run.folder / FLOAT_FILE
     if not path.is_file():
         raise StageError(f"{path} does not exist, run `reslif train` first")
+    run.check_finished("float", "epochs", "train")
     start = time.monotonic()
     model = build_model(config, data)
     load_module(model, path)

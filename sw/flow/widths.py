@@ -30,6 +30,7 @@ def sweep(run: Run, widths: Sequence[int], train: bool = False, samples: int = 0
     chosen, path = checked_widths(widths), run.folder / FLOAT_FILE
     if not path.is_file():
         raise StageError(f"{path} does not exist, run `reslif train` first")
+    run.check_finished("float", "epochs", "train")
     start = time.monotonic()
     config, data = run.train_config(), run.data()
     model, digest = load_trained(config, data, run.folder)
