@@ -42,6 +42,7 @@ __all__ = [
     "reestimate",
     "train_float",
     "train_quantised",
+    "trained_model",
 ]
 
 FLOAT_FILE = "float.safetensors"
@@ -133,6 +134,13 @@ def train_float(config: TrainConfig, data: Dataset, folder: Path) -> tuple[nn.Mo
     reestimate(model, data.train, config, data.format.step, image)
     save_module(model, best)
     return model, result
+
+
+def trained_model(config: TrainConfig, data: Dataset, folder: Path) -> nn.Module:
+    """What :func:`train_float` left in ``folder``, in evaluation mode."""
+    model = build_model(config, data)
+    load_module(model, folder / FLOAT_FILE)
+    return model.eval()
 
 
 def train_quantised(

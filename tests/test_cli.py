@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from commands import refused, reslif
 from data_folders import pictures, write_idx
-from reslif.sw import fit
+from interruption import interrupt
 from reslif.sw.data_files import FOLDER_VARIABLE
 from reslif.sw.formats import Format
 from reslif.sw.network import Dense, Edge, Input, Network, Readout
@@ -506,16 +506,8 @@ def test_what_was_interrupted_is_not_built_on(
     recipe, run = finished
     copy = shutil.copytree(run, tmp_path / "run")
     (copy / f"{label}.state.safetensors").unlink()
-    real, calls = fit._train_epoch, []
-
-    def interrupted(*arguments):
-        calls.append(1)
-        if len(calls) > 1:
-            raise KeyboardInterrupt
-        return real(*arguments)
-
     with monkeypatch.context() as patch:
-        patch.setattr(fit, "_train_epoch", interrupted)
+        interrupt(patch, 1)
         assert reslif(monkeypatch, stage, recipe, "--out", copy) == 130
     assert f"{stage} interrupted, the same command resumes" in capsys.readouterr().err
     error = refused(monkeypatch, capsys, following, recipe, "--out", copy)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
 from datetime import UTC, datetime
@@ -11,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..recipe import BuildRecipe, DataRecipe, Recipe, checked
 from .run import Run, StageError, versions
+from .widths import sha256
 
 if TYPE_CHECKING:
     from ..report import RunFacts
@@ -73,30 +73,18 @@ def gathered(run: Run) -> dict[str, Any]:
 
 def stages_of(run: Run) -> dict[str, dict[str, Any]]:
     """The results of the stages that have run, each as it must be."""
-    from ..report.read import check_stage
-
-    stages = {}
-    for stage in ORDER:
-        path = run.folder / f"{stage}.json"
-        if path.is_file():
-            stages[stage] = run.read(stage)
-            check_stage(stage, stages[stage], path)
-    return stages
+    return {stage: run.read(stage) for stage in ORDER if (run.folder / f"{stage}.json").is_file()}
 
 
 def _widths(run: Run) -> dict[str, Any]:
     """What `reslif widths` found of the float network that is here; an empty table if nothing."""
-    from ..report.read import check_stage
-
     path = run.folder / "widths.json"
     if not path.is_file():
         return {}
     from ..train import FLOAT_FILE
 
     content, trained = run.read("widths"), run.folder / FLOAT_FILE
-    check_stage("widths", content, path)
-    digest = content.get("float_sha256")
-    if trained.is_file() and hashlib.sha256(trained.read_bytes()).hexdigest() != digest:
+    if trained.is_file() and sha256(trained) != content.get("float_sha256"):
         raise StageError(f"{path} is of another {FLOAT_FILE}, run `reslif widths` again")
     return content
 

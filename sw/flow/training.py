@@ -39,8 +39,7 @@ def train(run: Run) -> dict[str, Any]:
 def quantise(run: Run) -> dict[str, Any]:
     """Train on with integer weights; ``network.safetensors``."""
     from ..evaluate import measure
-    from ..fit import load_module
-    from ..train import FLOAT_FILE, build_model, train_quantised
+    from ..train import FLOAT_FILE, train_quantised, trained_model
 
     config, data = run.train_config(), run.data()
     path = run.folder / FLOAT_FILE
@@ -48,9 +47,7 @@ def quantise(run: Run) -> dict[str, Any]:
         raise StageError(f"{path} does not exist, run `reslif train` first")
     run.check_finished("float", "epochs", "train")
     start = time.monotonic()
-    model = build_model(config, data)
-    load_module(model, path)
-    model.eval()
+    model = trained_model(config, data, run.folder)
     network, fit = train_quantised(config, data, model, run.folder)
     found = measure(network, data.test, config.steps)
     result = {

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import time
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 from ..recipe import RecipeError
@@ -13,6 +15,11 @@ FOLDER = "widths"
 """Where networks of other widths are trained, below the run folder."""
 
 
+def sha256(path: Path) -> str:
+    """Of a file."""
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
 def sweep(run: Run, widths: Sequence[int], train: bool = False, samples: int = 0) -> dict[str, Any]:
     """The golden model's accuracy with weights of each of ``widths`` bits; ``widths.json``.
 
@@ -20,8 +27,8 @@ def sweep(run: Run, widths: Sequence[int], train: bool = False, samples: int = 0
     ``reslif quantise`` does. Accuracies are of the first ``samples`` test samples, 0 being all.
     """
     from ..models import image_of
-    from ..studies.widths import by_width, checked_widths, load_trained
-    from ..train import FLOAT_FILE, accuracy_float
+    from ..studies.widths import by_width, checked_widths
+    from ..train import FLOAT_FILE, accuracy_float, trained_model
 
     if not widths:
         raise RecipeError("bits is empty, must be widths such as 8,4,2")
@@ -33,18 +40,18 @@ def sweep(run: Run, widths: Sequence[int], train: bool = False, samples: int = 0
     run.check_finished("float", "epochs", "train")
     start = time.monotonic()
     config, data = run.train_config(), run.data()
-    model, digest = load_trained(config, data, run.folder)
+    model = trained_model(config, data, run.folder)
     test = data.test[: samples or len(data.test)]
     image = image_of(config, data)
     real = accuracy_float(model, test, config.steps, data.format.step, image=image)
     run.say(f"float {real:.2%} on {len(test)} test samples")
     rows = {}
     folder = run.folder / FOLDER if train else None
-    for row in by_width(config, data, run.folder, chosen, test, folder):
+    for row in by_width(config, data, model, chosen, test, folder):
         after = "" if row.trained is None else f", {row.trained:.2%} trained on"
         run.say(f"{row.bits} bits: {row.rounded:.2%} rounded{after}")
         rows[str(row.bits)] = {"rounded": row.rounded, "trained": row.trained}
     return run.write("widths", {
-        "float": real, "samples": len(test), "bits": rows, "float_sha256": digest,
+        "float": real, "samples": len(test), "bits": rows, "float_sha256": sha256(path),
         "seconds": round(time.monotonic() - start, 1),
     })  # fmt: skip

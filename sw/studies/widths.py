@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -12,12 +11,11 @@ from torch import nn
 
 from ..data import Dataset, Samples
 from ..evaluate import measure
-from ..fit import load_module
-from ..models import TrainConfig, build_model, image_of, seen
+from ..models import TrainConfig, image_of, seen
 from ..network import Network
 from ..quantiser import QuantiseConfig, quantise
 from ..tracing import from_torch
-from ..train import FLOAT_FILE, train_quantised
+from ..train import train_quantised
 
 
 @dataclass(frozen=True)
@@ -33,20 +31,10 @@ class Width:
 
 
 def checked_widths(widths: Sequence[int]) -> list[int]:
-    """Each of ``widths`` once, the widest first; raises :class:`GraphError` for an impossible one,
-    and :class:`ValueError` if there is none.
-    """
+    """Each of ``widths`` once, the widest first; :class:`GraphError` if one is impossible."""
     for bits in widths:
         QuantiseConfig(bits=bits)
     return sorted(set(widths), reverse=True)
-
-
-def load_trained(config: TrainConfig, data: Dataset, folder: Path) -> tuple[nn.Module, str]:
-    """The float network that :func:`train_float` left in ``folder``, and the file's SHA-256."""
-    path = folder / FLOAT_FILE
-    model = build_model(config, data)
-    load_module(model, path)
-    return model.eval(), hashlib.sha256(path.read_bytes()).hexdigest()
 
 
 def rounded(config: TrainConfig, data: Dataset, model: nn.Module, bits: int) -> Network:
@@ -60,18 +48,17 @@ def rounded(config: TrainConfig, data: Dataset, model: nn.Module, bits: int) -> 
 def by_width(
     config: TrainConfig,
     data: Dataset,
-    trained: Path,
+    model: nn.Module,
     widths: Sequence[int],
     test: Samples,
     folder: Path | None = None,
 ) -> Iterator[Width]:
-    """The accuracy of the float network in ``trained`` with weights of each of ``widths``.
+    """The accuracy of the trained ``model`` with weights of each of ``widths``.
 
     With a ``folder`` it is trained on, too, in a folder of its own for each width, where an
     interrupted training resumes.
     """
     for bits in widths:
-        model, _ = load_trained(config, data, trained)
         alone = measure(rounded(config, data, model, bits), test, config.steps).accuracy
         after = None
         if folder is not None:

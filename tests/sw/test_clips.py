@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from reslif.sw import fit as fit_module
+from interruption import interrupt
 from reslif.sw import golden
 from reslif.sw.augment import side_by_side
 from reslif.sw.data import Dataset, load_dataset
@@ -68,16 +68,8 @@ def test_an_interrupted_run_resumes_to_the_same_result(
     config = replace(CONFIG, epochs=3, width=12, dropout=0.0, truncate=2, augment=augment)
     few = data.first(60)
     train_float(config, few, tmp_path / "whole")
-    real, calls = fit_module._train_epoch, []
-
-    def interrupted(*arguments) -> float:
-        calls.append(1)
-        if len(calls) > 1:
-            raise KeyboardInterrupt
-        return real(*arguments)
-
     with monkeypatch.context() as patch:
-        patch.setattr(fit_module, "_train_epoch", interrupted)
+        interrupt(patch, 1)
         with pytest.raises(KeyboardInterrupt):
             train_float(config, few, tmp_path / "parts")
     train_float(config, few, tmp_path / "parts")

@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from interruption import interrupt
 from reslif.sw.data import Dataset, Samples
 from reslif.sw.evaluate import evaluate
 from reslif.sw.fit import TrainError, load_module
@@ -120,17 +121,8 @@ def test_an_interrupted_run_resumes_to_the_same_result(
 ) -> None:
     config = replace(SMALL, shift=1, flip=True)
     train_float(config, data, tmp_path / "whole")
-    from reslif.sw import fit
-
-    real = fit._train_epoch
-
-    def failing(job, optimiser, epoch) -> float:
-        if epoch == 2:
-            raise KeyboardInterrupt
-        return real(job, optimiser, epoch)
-
     with monkeypatch.context() as patch:
-        patch.setattr(fit, "_train_epoch", failing)
+        interrupt(patch, 2)
         with pytest.raises(KeyboardInterrupt):
             train_float(config, data, tmp_path / "parts")
     _, result = train_float(config, data, tmp_path / "parts")

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from reslif.sw import fit as fit_module
+from interruption import interrupt
 from reslif.sw import float_passes
 from reslif.sw.data import DataError, Dataset, Samples, load_dataset
 from reslif.sw.evaluate import classify, evaluate
@@ -43,23 +43,6 @@ def data() -> Dataset:
         validation=first(digits.validation, 60),
         test=first(digits.test, 60),
     )
-
-
-class Interrupted(Exception):
-    pass
-
-
-def interrupt(monkeypatch: pytest.MonkeyPatch, after: int) -> None:
-    """Fail after ``after`` epochs, as a user's Ctrl-C would."""
-    real, calls = fit_module._train_epoch, []
-
-    def train_epoch(*arguments) -> float:
-        calls.append(1)
-        if len(calls) > after:
-            raise Interrupted
-        return real(*arguments)
-
-    monkeypatch.setattr(fit_module, "_train_epoch", train_epoch)
 
 
 @pytest.mark.parametrize("block_type", ["ms", "sew", "plain"])
@@ -101,14 +84,14 @@ def test_an_interrupted_run_resumes_to_the_same_result(
     parts = tmp_path / "parts"
     with monkeypatch.context() as patch:
         interrupt(patch, epochs)
-        with pytest.raises(Interrupted):
+        with pytest.raises(KeyboardInterrupt):
             train_float(SMALL, data, parts)
     model, result = train_float(SMALL, data, parts)
     assert len(result.history) == 5
     assert (parts / FLOAT_FILE).read_bytes() == (tmp_path / "whole" / FLOAT_FILE).read_bytes()
     with monkeypatch.context() as patch:
         interrupt(patch, epochs)
-        with pytest.raises(Interrupted):
+        with pytest.raises(KeyboardInterrupt):
             train_quantised(SMALL, data, model, parts)
     found, _ = train_quantised(SMALL, data, model, parts)
     assert found.digest == expected.digest
